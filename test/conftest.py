@@ -1,0 +1,35 @@
+"""Fixtures that every tier may use."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# Linux hands out the ports of higher domains to other programs (Fast DDS port formula).
+LAST_DOMAIN = 100
+
+
+@pytest.fixture
+def domain_id(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """A DDS domain that no other test on this host uses, set in the environment for child processes too.
+
+    The domain is shared by the whole host, so it is claimed by a lock on a file and not by a number per test.
+    """
+    for domain in range(1, LAST_DOMAIN + 1):
+        handle = os.open(Path(tempfile.gettempdir()) / f"rove-test-domain-{domain}.lock", os.O_CREAT | os.O_RDWR)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            continue
+        monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
+        monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+        yield domain
+        os.close(handle)
+        return
+    pytest.fail("no free DDS domain on this host")
