@@ -1,0 +1,1 @@
+"""Robot models as URDF and MJCF, generated from one source."""

@@ -1,0 +1,1 @@
+"""The nodes: the only place of this package where rclpy is imported."""

@@ -1,0 +1,1 @@
+"""Policies on the robot: bundles, backends, decoders, and when to ask for the next chunk."""

@@ -1,0 +1,1 @@
+"""The episode format: writing, reading, recovering, labelling, exporting."""

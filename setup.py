@@ -1,0 +1,135 @@
+"""Metadata of ROVE HIL for pip and for colcon (ament_python); pyproject.toml only configures tools."""
+
+from __future__ import annotations
+
+import re
+import sys
+from glob import glob
+from pathlib import Path
+
+from setuptools import Distribution, find_packages, setup
+
+NAME = "rove_hil"
+VERSION = re.search(r'__version__ = "(.+?)"', Path("rove_core/__init__.py").read_text(encoding="utf-8"))[1]  # type: ignore[index]
+
+NODES = {
+    "policy_node": "rove_inference.ros.policy_node",
+    "supervisor_node": "rove_hil.ros.supervisor_node",
+    "retarget_node": "rove_hil.ros.retarget_node",
+    "filter_node": "rove_hil.ros.filter_node",
+    "recorder_node": "rove_recorder.ros.recorder_node",
+}
+
+# Under colcon the executables land in lib/rove_hil by themselves (setup.cfg). pip puts them in bin/, where
+# `ros2 run` and launch do not look, so a wheel carries one-line shims for lib/rove_hil: never both.
+BUILDS_WHEEL = any(command in sys.argv for command in ("bdist_wheel", "editable_wheel"))
+SHIMS = [(f"lib/{NAME}", [f"shims/{node}" for node in NODES])] if BUILDS_WHEEL else []
+
+REQUIREMENTS = [
+    "annotated-types",  # ranges of ROS parameters, read off the pydantic models
+    "daqp",  # the QP solver of retargeting; bounded time, and not GPL like quadprog
+    "jinja2",  # the HTML report of a session
+    "matplotlib",  # the plots in it
+    "mink",  # inverse kinematics of retargeting
+    "msgpack",  # motion-capture wire
+    "mujoco",  # kinematics of retargeting, physics of the simulation
+    "numpy",
+    "opencv-python-headless",  # JPEG, image resizing; headless: no display libraries on a robot
+    "pydantic>=2",  # configuration that names the wrong key
+    "pyyaml",  # robots, deployments, policy bundles
+    "pyzmq",  # motion-capture wire
+    "rich",  # tables and progress lines of the command line
+    "typer",  # the `rove` command
+    "zarr>=3",  # the episode format
+]
+
+# ONNX Runtime is an extra, because the CPU and the GPU build are two distributions of one module that overwrite
+# each other: take `cpu` or `gpu`, never both (`rove doctor` looks). requirements/*.txt choose one.
+EXTRAS = {
+    "cpu": ["onnxruntime"],
+    "gpu": ["onnxruntime-gpu"],
+    "torch": ["torch==2.13.0", "safetensors"],  # the torch backend, and cloning the demo policy
+    "rerun": ["rerun-sdk"],  # episodes in the Rerun viewer
+    "bench": ["ruckig"],  # what `rove bench filter` is compared with
+    # Real ROS 2 (Kilted) for machines without one. Never on a robot that has ROS: its own rclpy is used there.
+    "ros-wheels": [
+        "ros-rclpy==9.1.2",
+        "ros-rmw-fastrtps-cpp==9.3.3",
+        "ros-ament-index-python==1.11.0",
+        "ros-builtin-interfaces==2.3.0",
+        "ros-diagnostic-msgs==5.5.1",
+        "ros-geometry-msgs==5.5.1",
+        "ros-lifecycle-msgs==2.3.0",
+        "ros-rcl-interfaces==2.3.0",
+        "ros-rosgraph-msgs==2.3.0",
+        "ros-sensor-msgs==5.5.1",
+        "ros-std-msgs==5.5.1",
+        "ros-std-srvs==5.5.1",
+        "ros-trajectory-msgs==5.5.1",
+    ],
+    "dev": [
+        "codespell",
+        "colcon-common-extensions",  # the packaging test builds the tree as on a robot
+        "colcon-ros",
+        "hypothesis",
+        "mypy",
+        "pytest",
+        "pytest-timeout",
+        "ruff",
+        "types-PyYAML",
+    ],
+}
+
+class RosDistribution(Distribution):
+    """setuptools asks `has_data` before it installs data files of an editable wheel, but only knows `has_data_files`."""
+
+    def has_data(self) -> bool:
+        return bool(self.data_files)
+
+
+setup(
+    distclass=RosDistribution,
+    name=NAME,
+    version=VERSION,
+    description="Human-in-the-loop deployment of vision-language-action policies on humanoids, with ROS 2",
+    long_description="See README.md.",
+    maintainer="ROVE HIL maintainers",
+    maintainer_email="maintainers@rove-hil.dev",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(
+        include=[
+            pattern
+            for package in ("rove_core", "rove_hil", "rove_inference", "rove_recorder")
+            for pattern in (package, f"{package}.*")
+        ]
+    ),
+    package_data={"": ["py.typed", "*.yaml", "*.xml", "*.html", "*.html.j2", "*.j2", "*.css"]},
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
+        (f"share/{NAME}", ["package.xml"]),
+        (f"share/{NAME}/launch", sorted(glob("launch/*.launch.py"))),
+        *SHIMS,
+    ],
+    zip_safe=False,
+    install_requires=REQUIREMENTS,
+    extras_require=EXTRAS,
+    entry_points={
+        "console_scripts": [
+            "rove = rove_hil.cli.main:main",
+            *(f"{node} = {module}:main" for node, module in NODES.items()),
+        ],
+        # `rove` finds its sub-commands here: packages that must not import one another meet in it.
+        "rove.commands": [
+            "deploy = rove_hil.cli.deploy:register",
+            "doctor = rove_hil.cli.doctor:register",
+            "bench = rove_hil.cli.bench:register",
+            "episodes = rove_recorder.cli:register",
+        ],
+        "rove.benchmarks": [
+            "filter = rove_hil.bench.filter:run",
+            "retarget = rove_hil.bench.retarget:run",
+            "loop = rove_hil.bench.loop:run",
+        ],
+    },
+)
