@@ -1,0 +1,339 @@
+"""Owns the mode. Everybody may press; nobody else decides."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import threading
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from pydantic import Field
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Bool
+
+from rove_core.clocks import NS_PER_S
+from rove_core.config import ConfigModel
+from rove_core.errors import ConfigError, IllegalEventError
+from rove_core.joint_space import JointSpace
+from rove_core.modes import Event, Mode
+from rove_core.ros import topics
+from rove_core.ros.node import ERROR, OK, WARN, RoveNode
+from rove_core.ros.node import main as run
+from rove_hil.alignment import AlignmentGate, GroupError
+from rove_hil.ros import supervision_messages as messages
+from rove_hil.ros.incumbent import is_supervised, open_recording
+from rove_hil.supervision import SELF, Answer, Attempt, Conditions, Press, Rules, SupervisorCore
+from rove_hil.watchdogs import Limits, Watch
+from rove_msgs.msg import CommandTrace, ControlMode, EpisodeStatus, SupervisorEvent, TeleopTarget
+from rove_msgs.srv import SendEvent, StartEpisode
+
+# policy_node reports once a second; two may get lost.
+POLICY_REPORT_S = 3.5
+
+# A simulated clock cannot be waited on without a limit, so the loop looks this often whether a beat is due.
+SIMULATED_POLL_S = 0.005
+
+
+class SupervisorParameters(ConfigModel):
+    """Parameters of supervisor_node."""
+
+    robot: str = Field("iron_r01", description="robot, by name or YAML file")
+    heartbeat_hz: float = Field(20.0, gt=0, le=200, description="rate of /rove/mode [Hz]")
+    debounce_s: float = Field(0.25, ge=0, description="the same event from the same device within this is one press [s]")
+    stale_event_s: float = Field(1.0, gt=0, description="presses older than this are refused [s]")
+    policy_stall_s: float = Field(2.0, gt=0, description="ROLLOUT without a usable action for longer pauses [s]")
+    operator_stale_s: float = Field(0.3, gt=0, description="TAKEOVER without an operator pose for longer aligns again [s]")
+    joint_states_stale_s: float = Field(0.5, gt=0, description="moving without joint states for longer is a fault [s]")
+    trace_stale_s: float = Field(0.5, gt=0, description="moving without a sign of filter_node for longer is a fault [s]")
+    recorder_stale_s: float = Field(2.0, gt=0, description="without a sign of recorder_node for longer no attempt starts [s]")
+    pause_warning_s: float = Field(60.0, gt=0, description="PAUSED for longer is worth a warning, never motion [s]")
+    alignment: tuple[str, ...] = Field(
+        ("head=0.5", "waist=0.5", "left_arm=0.3", "right_arm=0.3", "left_hand=0.8", "right_hand=0.8"),
+        description="alignment gate: joint group=largest rms between operator and robot [rad]",
+    )
+    alignment_required: tuple[str, ...] = Field(
+        ("left_arm", "right_arm"), description="groups that must be tracked before a takeover"
+    )
+    alignment_dwell_s: float = Field(0.4, ge=0, description="how long the gate must hold [s]")
+
+
+class SupervisorNode(RoveNode):
+    """Wires `SupervisorCore`, `AlignmentGate` and `Watch` to topics and services."""
+
+    NAME = "supervisor_node"
+
+    def configure(self) -> None:
+        self._settings = parameters = self.parameters(SupervisorParameters)
+        if is_supervised(self):
+            raise ConfigError(
+                "another supervisor_node is already at work in this domain",
+                "end the other deployment, or set another ROS_DOMAIN_ID",
+            )
+        self._gate = _gate(parameters)
+        self._watch = Watch(
+            Limits(
+                policy_stall_s=parameters.policy_stall_s,
+                operator_stale_s=parameters.operator_stale_s,
+                joint_states_stale_s=parameters.joint_states_stale_s,
+                trace_stale_s=parameters.trace_stale_s,
+                recorder_stale_s=parameters.recorder_stale_s,
+            )
+        )
+        # Wall time in milliseconds: larger than any epoch of a process before this one, also after a reset of
+        # simulated time; an epoch would have to grow by a thousand a second to be met again.
+        self._core = SupervisorCore(
+            epoch=time.time_ns() // 1_000_000,
+            since_ns=self.ros_now_ns(),
+            rules=Rules(debounce_s=parameters.debounce_s, stale_s=parameters.stale_event_s),
+        )
+        self._lock = threading.RLock()
+        self._mode_since_ns = 0
+        self._trace: tuple[int, bytes] | None = None
+        self._policy: tuple[float, str] | None = None
+        self._warned = ""
+        self._pause_warned_epoch = -1
+        self._connect()
+        self.diagnose_with(self._report)
+
+    def _connect(self) -> None:
+        self._modes = self.create_publisher(ControlMode, topics.MODE, topics.QOS_MODE)
+        self._events = self.create_publisher(SupervisorEvent, topics.EVENTS, topics.QOS_EVENTS)
+        self._estops = self.create_publisher(Bool, topics.ESTOP, topics.QOS_ESTOP)
+        listen = self.create_subscription
+        listen(SupervisorEvent, topics.EVENT_REQUEST, self._on_request, topics.QOS_EVENTS)
+        # 200 Hz each, and only the newest counts, twenty times a second: not worth unpacking every one.
+        listen(JointState, topics.JOINT_STATES, self._on_joint_states, topics.QOS_JOINT_STATES, raw=True)
+        listen(CommandTrace, topics.COMMAND_TRACE, self._on_trace, topics.QOS_COMMAND_TRACE, raw=True)
+        listen(TeleopTarget, topics.TELEOP_TARGET, self._on_teleop_target, topics.QOS_TELEOP_TARGET)
+        listen(EpisodeStatus, topics.EPISODE_STATUS, self._on_episode_status, topics.QOS_EPISODE_STATUS)
+        listen(DiagnosticArray, topics.DIAGNOSTICS, self._on_diagnostics, topics.QOS_DIAGNOSTICS)
+        self.create_service(SendEvent, topics.SEND_EVENT, self._on_send_event)
+        self.create_service(StartEpisode, topics.START_EPISODE, self._on_start_episode)
+
+    def activate(self) -> None:
+        if orphan := open_recording(self):
+            answer = self._core.disown(orphan, self.ros_now_ns())
+            self._answered([answer] if answer else [])
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="heartbeat")
+        self._thread.start()
+
+    def deactivate(self) -> None:
+        self._stopping.set()
+        self._thread.join()
+        with self._lock:
+            if self._core.attempt is not None and self._core.mode is not Mode.ESTOP:
+                press = Press(Event.ABORT, SELF, payload="supervisor_node is ending")
+                self._answered(self._core.press(press, self._conditions()))
+
+    # Heartbeat
+
+    def _beat(self) -> None:
+        period_ns = int(NS_PER_S / self._settings.heartbeat_hz)
+        due_ns = self.clock.now_ns()
+        wait_s = 0.0
+        while not self._stopping.wait(wait_s):
+            now_ns = self.clock.now_ns()
+            if now_ns >= due_ns:
+                with self._lock:
+                    self._look(now_ns)
+                    self._publish_mode()
+                due_ns = max(due_ns + period_ns, now_ns)
+            remaining_s = max((due_ns - self.clock.now_ns()) / NS_PER_S, 0.0)
+            wait_s = min(remaining_s, SIMULATED_POLL_S) if self._simulated else remaining_s
+
+    def _look(self, now_ns: int) -> None:
+        """Press what the watchdogs call for, and warn of what needs a person."""
+        if self._trace is not None:
+            heard_ns, data = self._trace
+            self._trace = None
+            trace = deserialize_message(data, CommandTrace)
+            self._watch.heard_trace(heard_ns, trace.epoch, trace.hold_reason)
+        call = self._watch.judge(now_ns, self._core.mode, self._core.epoch, self._mode_since_ns)
+        if call is not None:
+            event, reason = call
+            press = Press(event, SELF, self.ros_now_ns(), payload=reason)
+            self._answered(self._core.press(press, self._conditions()))
+        warning = self._watch.recorder_problem(now_ns) if self._core.attempt else ""
+        if warning and warning.split(" for ")[0] != self._warned:
+            self.get_logger().error(f"THIS ATTEMPT IS NOT BEING RECORDED: {warning}")
+        self._warned = warning.split(" for ")[0]
+        paused_s = (now_ns - self._mode_since_ns) / NS_PER_S
+        if self._core.mode is Mode.PAUSED and paused_s > self._settings.pause_warning_s:
+            if self._pause_warned_epoch != self._core.epoch:
+                self.get_logger().warning(f"paused for {paused_s:.0f} s: resume, take over or end the attempt")
+            self._pause_warned_epoch = self._core.epoch
+
+    def _publish_mode(self) -> None:
+        gate_met = self._core.mode is Mode.ALIGNING and self._gate.state(self.clock.now_ns()).met
+        self._modes.publish(messages.mode_message(self._core.state(), self.ros_now_ns(), gate_met=gate_met))
+
+    # Presses
+
+    def _conditions(self) -> Conditions:
+        now_ns = self.clock.now_ns()
+        gate = self._gate.state(now_ns)
+        return Conditions(
+            now_ns=self.ros_now_ns(),
+            gate_met=gate.met,
+            gate_reason=gate.reason,
+            recording_problem=self._watch.recorder_problem(now_ns),
+            policy_problem=self._policy_problem(),
+            fault_cause=self._watch.fault_cause(now_ns),
+        )
+
+    def _policy_problem(self) -> str:
+        """Why a rollout could not begin. Reports come once a second of wall time, whatever the clock."""
+        if self._policy is None or time.monotonic() - self._policy[0] > POLICY_REPORT_S:
+            return "policy_node: nothing heard"
+        return f"policy_node is not ready: {self._policy[1]}" if self._policy[1] else ""
+
+    def _request(self, request: SupervisorEvent) -> SupervisorEvent:
+        """Apply a request and return its answer, published already."""
+        with self._lock:
+            try:
+                answers = self._core.press(messages.press_of(request), self._conditions())
+            except IllegalEventError as refusal:
+                answer = messages.refusal_message(request, str(refusal), self._core.state())
+                self.get_logger().warning(f"refused: {answer.reason}")
+                self._events.publish(answer)
+                return answer
+            self._answered(answers)
+            return messages.answer_message(answers[0], self.ros_now_ns())
+
+    def _answered(self, answers: list[Answer]) -> None:
+        """Tell everybody what became of presses: the mode first, because it is what stops the robot."""
+        for answer in answers:
+            if answer.accepted and answer.after is not answer.before:
+                self._mode_since_ns = self.clock.now_ns()
+                self._gate.reset()
+        accepted = any(answer.accepted for answer in answers)
+        if accepted:
+            self._publish_mode()
+        for answer in answers:
+            self._events.publish(messages.answer_message(answer, self.ros_now_ns()))
+            self._log(answer)
+            if answer.accepted and answer.after is Mode.ESTOP:
+                self._estops.publish(Bool(data=True))
+            elif answer.accepted and answer.before is Mode.ESTOP:
+                self._estops.publish(Bool(data=False))
+
+    def _log(self, answer: Answer) -> None:
+        pressed = datetime.fromtimestamp((answer.press.stamp_ns or self.ros_now_ns()) / NS_PER_S, UTC)
+        who = f"{answer.press.event} by {answer.press.device} at {pressed:%H:%M:%S.%f}"
+        if answer.accepted:
+            self.get_logger().info(f"{answer.before} -> {answer.after}: {who}: {answer.reason}")
+        else:
+            self.get_logger().warning(f"refused in {answer.before}: {who}: {answer.reason}")
+
+    def _on_request(self, request: SupervisorEvent) -> None:
+        self._request(request)
+
+    def _on_send_event(self, request: SendEvent.Request, response: SendEvent.Response) -> SendEvent.Response:
+        answer = self._request(request.event)
+        with self._lock:
+            response.accepted, response.reason = answer.accepted, answer.reason
+            response.mode, response.epoch = self._core.mode.number, self._core.epoch
+        return response
+
+    def _on_start_episode(self, request: StartEpisode.Request, response: StartEpisode.Response) -> StartEpisode.Response:
+        with self._lock:
+            try:
+                attempt = _attempt(request)
+            except ConfigError as error:
+                response.reason, response.epoch = str(error), self._core.epoch
+                return response
+            answer = self._core.open(attempt, request.device or "unknown", self._conditions())
+            self._answered([answer])
+        response.accepted, response.reason, response.epoch = answer.accepted, answer.reason, answer.epoch
+        response.episode_id = attempt.episode_id if answer.accepted else ""
+        return response
+
+    # What it hears
+
+    def _on_joint_states(self, _: bytes) -> None:
+        self._watch.joint_states_ns = self.clock.now_ns()
+
+    def _on_trace(self, data: bytes) -> None:
+        self._trace = (self.clock.now_ns(), data)
+
+    def _on_teleop_target(self, target: TeleopTarget) -> None:
+        with self._lock:
+            now_ns = self.clock.now_ns()
+            if any(target.group_valid):
+                self._watch.teleop_ns = now_ns
+            # A target of another epoch was solved against a robot that has moved since.
+            if self._core.mode is Mode.ALIGNING and target.epoch == self._core.epoch:
+                rows = zip(target.group, target.group_valid, target.alignment_rms, target.alignment_max, strict=False)
+                self._gate.update(now_ns, {name: GroupError(rms, worst, valid) for name, valid, rms, worst in rows})
+
+    def _on_episode_status(self, status: EpisodeStatus) -> None:
+        fault = (status.message or "no reason given") if status.state == EpisodeStatus.STATE_FAULT else ""
+        self._watch.heard_recorder(self.clock.now_ns(), fault)
+
+    def _on_diagnostics(self, array: DiagnosticArray) -> None:
+        for status in array.status:
+            if status.name == "policy_node":
+                ready = status.level == DiagnosticStatus.OK
+                self._policy = (time.monotonic(), "" if ready else status.message or "no reason given")
+
+    def _report(self) -> tuple[bytes, str, Mapping[str, object]]:
+        with self._lock:
+            state, conditions = self._core.state(), self._conditions()
+        values = {"mode": state.mode, "epoch": state.epoch, "attempt": state.attempt.episode_id if state.attempt else ""}
+        values |= {"policy": conditions.policy_problem or "ready", "recorder": conditions.recording_problem or "ready"}
+        if state.attempt and conditions.recording_problem:
+            return ERROR, f"not recording: {conditions.recording_problem}", values
+        problem = conditions.fault_cause or conditions.recording_problem
+        return (WARN, problem, values) if problem else (OK, str(state.mode), values)
+
+
+def _gate(parameters: SupervisorParameters) -> AlignmentGate:
+    """The alignment gate that the parameters describe. Raises ConfigError."""
+    groups = JointSpace.load(parameters.robot).groups
+    thresholds: dict[str, float] = {}
+    for item in parameters.alignment:
+        group, _, limit = item.partition("=")
+        try:
+            thresholds[group] = float(limit)
+        except ValueError:
+            raise ConfigError(f"parameter 'alignment': '{item}' is not group=radians") from None
+        if group not in groups:
+            raise ConfigError(f"parameter 'alignment': the robot has no group '{group}'", f"groups: {', '.join(groups)}")
+    return AlignmentGate(thresholds, required=parameters.alignment_required, dwell_s=parameters.alignment_dwell_s)
+
+
+def _attempt(request: StartEpisode.Request) -> Attempt:
+    """The attempt that was asked for, with an id that sorts by (wall) time. Raises ConfigError."""
+    if request.metadata_json:
+        try:
+            metadata = json.loads(request.metadata_json)
+        except ValueError as error:
+            raise ConfigError(f"metadata_json is not JSON: {error}") from None
+        if not isinstance(metadata, dict):
+            raise ConfigError("metadata_json must be a JSON object")
+    if not request.task:
+        raise ConfigError("an attempt needs a task")
+    return Attempt(
+        episode_id=f"{datetime.now(UTC):%Y%m%dT%H%M%S}_{secrets.token_hex(3)}",
+        task=request.task,
+        instruction=request.instruction,
+        start_stage=request.start_stage,
+        operator_name=request.operator_name,
+        supervisor_name=request.supervisor_name,
+        demonstration=request.demonstration,
+        metadata_json=request.metadata_json,
+    )
+
+
+def main() -> None:
+    """Run the node."""
+    run(SupervisorNode)
+
+
+if __name__ == "__main__":
+    main()
