@@ -1,0 +1,303 @@
+"""filter_node: the only publisher of commands, at 200 Hz from its own thread with absolute deadlines.
+
+Callbacks only put what they got into mailboxes (deques, whose appends and pops need no lock); the control thread empties
+them, asks the arbiter, filters and publishes. It waits for nothing but its deadline.
+"""
+
+from __future__ import annotations
+
+import array
+import gc
+import os
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+
+import numpy as np
+from pydantic import Field
+from sensor_msgs.msg import JointState
+
+from rove_core.chunks import Chunk
+from rove_core.clocks import NS_PER_S
+from rove_core.config import ConfigModel
+from rove_core.errors import ConfigError, JointNameError
+from rove_core.joint_space import FloatArray, JointSpace
+from rove_core.modes import Mode, Source, Stage
+from rove_core.ros import stamps, topics
+from rove_core.ros.node import ERROR, OK, WARN, RoveNode
+from rove_core.ros.node import main as run
+from rove_hil.arbiter import Arbiter, ArbiterConfig, Decision, ModeState, OperatorTarget
+from rove_hil.joint_filter import FilterOutput, JointFilter
+from rove_msgs.msg import ActionChunk, CommandTrace, ControlMode, TeleopTarget
+
+# How many of the last ticks the diagnostics look at: ten seconds at 200 Hz.
+TICKS_KEPT = 2000
+# Python hands the interpreter over every 5 ms by default: a whole tick that a callback could take from the control thread.
+GIL_SWITCH_S = 0.0005
+# Messages that wait for the next tick; older ones are dropped first, only the newest count.
+MAILBOX = 32
+# How long simulated time may take to begin before the loop looks again, and how long its end is waited for [s of wall time].
+WAIT_S = 0.01
+JOIN_S = 2.0
+
+
+class FilterParameters(ConfigModel):
+    """Parameters of filter_node."""
+
+    robot: str = Field("iron_r01", description="robot name or YAML file")
+    rate_hz: float = Field(200.0, ge=10, le=1000, description="commands per second [Hz]")
+    margin_rad: float = Field(0.002, ge=0, le=0.1, description="kept from the joints' position limits [rad]")
+    handover_s: float = Field(0.4, ge=0.02, le=5, description="time constant of a hand-over's offset [s]")
+    handover_groups: tuple[str, ...] = Field(
+        ("left_hand=0.15", "right_hand=0.15"), description="joint groups with another time constant, group=seconds"
+    )
+    chunk_join_s: float = Field(0.1, ge=0.01, le=2, description="time constant by which a new chunk joins [s]")
+    mode_timeout_s: float = Field(0.5, ge=0.05, le=10, description="supervisor silent for longer than this: hold [s]")
+    operator_timeout_s: float = Field(0.1, ge=0.01, le=2, description="operator target older than this: hold [s]")
+    realtime_priority: int = Field(0, ge=0, le=99, description="SCHED_FIFO priority of the control thread, 0 is off")
+
+
+class FilterNode(RoveNode):
+    """Wires the arbiter and the joint filter to the graph."""
+
+    NAME = "filter_node"
+
+    def configure(self) -> None:
+        p = self._parameters = self.parameters(FilterParameters)
+        self._space = JointSpace.load(p.robot)
+        self._period_ns = round(NS_PER_S / p.rate_hz)
+        self._filter = JointFilter(self._space, self._period_ns / NS_PER_S, p.margin_rad)
+        times = ArbiterConfig(self._handover_times(p), p.chunk_join_s, p.mode_timeout_s, p.operator_timeout_s)
+        self._arbiter = Arbiter(self._space, times)
+        self._modes: deque[ModeState] = deque(maxlen=MAILBOX)
+        self._chunks: deque[Chunk] = deque(maxlen=MAILBOX)
+        self._operators: deque[OperatorTarget] = deque(maxlen=MAILBOX)
+        self._states: deque[JointState] = deque(maxlen=1)
+        self._ready = False
+        self._wrong_names = ""
+        self._state_names: list[str] = []
+        self._tick = 0
+        self._overruns = 0
+        self._lateness_us: deque[float] = deque(maxlen=TICKS_KEPT)
+        self._work_us: deque[float] = deque(maxlen=TICKS_KEPT)
+        self._unreadable = 0
+        self._last_reason = ""
+        self._stopping = threading.Event()
+        self._groups: dict[tuple[str, ...], list[slice]] = {}
+        self._command = JointState(name=list(self._space.names))
+        self._commands = self.create_publisher(JointState, topics.JOINT_COMMANDS, topics.QOS_COMMAND)
+        self._traces = self.create_publisher(CommandTrace, topics.COMMAND_TRACE, topics.QOS_COMMAND_TRACE)
+        self.create_subscription(JointState, topics.JOINT_STATES, self._on_state, topics.QOS_JOINT_STATES)
+        self.create_subscription(ControlMode, topics.MODE, self._on_mode, topics.QOS_MODE)
+        self.create_subscription(ActionChunk, topics.CHUNK, self._on_chunk, topics.QOS_CHUNK)
+        self.create_subscription(TeleopTarget, topics.TELEOP_TARGET, self._on_teleop, topics.QOS_TELEOP_TARGET)
+        self.diagnose_with(self._report)
+
+    def _handover_times(self, p: FilterParameters) -> FloatArray:
+        times = np.full(self._space.dim, p.handover_s)
+        for entry in p.handover_groups:
+            group, _, seconds = entry.partition("=")
+            if group not in self._space.groups:
+                self.get_logger().warning(f"handover_groups: {self._space.robot} has no group '{group}'")
+                continue
+            try:
+                value = float(seconds)
+            except ValueError:
+                value = -1.0
+            if not 0 < value < 10:
+                raise ConfigError(f"handover_groups: '{entry}', expected group=seconds, as in left_hand=0.15")
+            times[self._space.groups[group]] = value
+        return times
+
+    def activate(self) -> None:
+        self._stopping.clear()
+        sys.setswitchinterval(GIL_SWITCH_S)
+        # What exists now lives as long as the node: the collector need not walk it in the middle of a tick.
+        gc.collect()
+        gc.freeze()
+        self._thread = threading.Thread(target=self._run, name="control", daemon=True)
+        self._thread.start()
+
+    def deactivate(self) -> None:
+        self._stopping.set()
+        # Simulated time may have stopped for good; the daemon thread then ends with the process.
+        self._thread.join(JOIN_S)
+
+    # Mailboxes: called by the executor
+
+    def _on_state(self, msg: JointState) -> None:
+        self._states.append(msg)
+
+    def _on_mode(self, msg: ControlMode) -> None:
+        try:
+            mode, stage = Mode.from_number(msg.mode), Stage(msg.stage)
+        except ValueError:
+            self._unreadable += 1
+            return
+        self._modes.append(ModeState(mode, stage, msg.epoch, msg.episode_id, self.clock.now_ns()))
+
+    def _on_chunk(self, msg: ActionChunk) -> None:
+        data = np.frombuffer(msg.data, dtype=np.float32)
+        if msg.horizon * msg.dim != data.size or not data.size:
+            self._unreadable += 1
+            return
+        observed_ns = self.ros_to_control_ns(stamps.to_ns(msg.observation_stamp))
+        positions = data.reshape(msg.horizon, msg.dim)
+        self._chunks.append(Chunk(msg.chunk_id, msg.epoch, observed_ns, positions, msg.dt_s, msg.execute))
+
+    def _on_teleop(self, msg: TeleopTarget) -> None:
+        stamp_ns = self.ros_to_control_ns(stamps.to_ns(msg.stamp))
+        valid = np.zeros(self._space.dim, dtype=np.bool_)
+        for group, is_valid in zip(msg.group, msg.group_valid, strict=False):
+            span = self._space.groups.get(group)
+            if span is not None and is_valid:
+                valid[span] = True
+        self._operators.append(OperatorTarget(msg.epoch, stamp_ns, np.array(msg.position), valid))
+
+    # The control thread
+
+    def _run(self) -> None:
+        self._prioritise()
+        clock, period_ns = self.clock, self._period_ns
+        while not self._stopping.is_set() and clock.now_ns() <= 0:
+            self._stopping.wait(WAIT_S)
+        deadline_ns = clock.now_ns()
+        while not self._stopping.is_set():
+            deadline_ns += period_ns
+            clock.sleep_until_ns(deadline_ns)
+            now_ns = clock.now_ns()
+            late_ns = now_ns - deadline_ns
+            if late_ns > period_ns:
+                # A command that is more than a period late is skipped: a burst would break every limit in real time.
+                missed = late_ns // period_ns
+                self._overruns += missed
+                deadline_ns += missed * period_ns
+            self._lateness_us.append(late_ns * 1e-3)
+            try:
+                self._step(now_ns)
+            except Exception as error:  # the thread's outermost edge: silence makes the driver's watchdog hold
+                self.get_logger().fatal(f"control thread stopped, no more commands: {type(error).__name__}: {error}")
+                self._wrong_names = f"control thread stopped: {error}"
+                raise
+
+    def _prioritise(self) -> None:
+        priority = self._parameters.realtime_priority
+        if priority == 0:
+            return
+        try:
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
+            self.get_logger().info(f"control thread runs with SCHED_FIFO priority {priority}")
+        except OSError as error:
+            self.get_logger().warning(
+                f"SCHED_FIFO priority {priority} refused ({error.strerror}): give the user an rtprio limit or CAP_SYS_NICE"
+            )
+
+    def _step(self, now_ns: int) -> None:
+        """One tick: empty the mailboxes, decide, filter, publish."""
+        began_ns = time.perf_counter_ns()
+        arbiter = self._arbiter
+        while self._modes:
+            arbiter.on_mode(self._modes.popleft())
+        while self._chunks:
+            arbiter.on_chunk(self._chunks.popleft(), now_ns)
+        while self._operators:
+            arbiter.on_operator(self._operators.popleft(), now_ns)
+        if not self._ready and not self._start():
+            return
+        command = self._filter
+        decision = arbiter.decide(now_ns, command.position, command.rest_position, command.at_rest)
+        step_began_ns = time.perf_counter_ns()
+        output = command.step(decision.target, target_velocity=decision.velocity)
+        step_us = (time.perf_counter_ns() - step_began_ns) * 1e-3
+        self._publish(now_ns, decision, output, step_us)
+        self._work_us.append((time.perf_counter_ns() - began_ns) * 1e-3)
+
+    def _start(self) -> bool:
+        """Begin at the measured joints; false until they came, for ever when their names are not the robot's."""
+        if self._wrong_names or not self._states:
+            return False
+        msg = self._states[-1]
+        try:
+            order = self._space.order_of(msg.name)
+        except JointNameError as error:
+            self._wrong_names = str(error)
+            self.get_logger().fatal(f"{topics.JOINT_STATES}: {error}; no command will be sent")
+            return False
+        if len(msg.position) != len(msg.name) or not np.isfinite(msg.position).all():
+            self._unreadable += 1
+            self._states.clear()
+            return False
+        measured = np.array(msg.position)[order]
+        self._filter.reset(measured)
+        self._arbiter.start(measured)
+        self._ready = True
+        self.get_logger().info("commands begin at the measured joint positions")
+        return True
+
+    def _publish(self, now_ns: int, decision: Decision, output: FilterOutput, step_us: float) -> None:
+        stamp = stamps.to_msg(self.ros_now_ns())
+        sent = array.array("d", output.position.tobytes())
+        command = self._command
+        command.header.stamp = stamp
+        command.position = sent
+        command.velocity = array.array("d", output.velocity.tobytes())
+        self._commands.publish(command)
+
+        trace = CommandTrace(stamp=stamp, mono_ns=now_ns, tick=self._tick, step_us=step_us)
+        self._tick += 1
+        mode = self._arbiter.mode
+        if mode is not None:
+            trace.mode, trace.stage = mode.mode.number, int(mode.stage)
+            trace.epoch, trace.episode_id = mode.epoch, mode.episode_id
+        trace.source = int(decision.source)
+        trace.chunk_id, trace.chunk_step = decision.chunk_id, decision.chunk_step
+        trace.target = array.array("d", decision.target.tobytes())
+        trace.sent = sent
+        if decision.operator_position is not None:
+            trace.operator_position = array.array("d", decision.operator_position.tobytes())
+        if decision.policy_position is not None:
+            trace.policy_position = array.array("d", decision.policy_position.tobytes())
+        trace.limited = array.array("B", output.limited.tobytes())
+        trace.hold_reason = decision.hold_reason
+        self._traces.publish(trace)
+        self._tell(decision)
+
+    def _tell(self, decision: Decision) -> None:
+        """Log why the robot holds, when that changes."""
+        reason = decision.hold_reason
+        if reason == self._last_reason:
+            return
+        self._last_reason = reason
+        if reason:
+            self.get_logger().info(f"holding: {reason}" if decision.source is not Source.OPERATOR else reason)
+        else:
+            self.get_logger().info(f"driven by {decision.source.name.lower()}")
+
+    def _report(self) -> tuple[bytes, str, Mapping[str, object]]:
+        counters = self._arbiter.counters
+        late, work = list(self._lateness_us), list(self._work_us)
+        values: dict[str, object] = {
+            "ticks": self._tick,
+            "overruns": self._overruns,
+            "lateness_p99_us": round(float(np.percentile(late, 99)), 1) if late else "",
+            "work_p99_us": round(float(np.percentile(work, 99)), 1) if work else "",
+            "hold_reason": self._last_reason,
+            "unreadable_messages": self._unreadable,
+        }
+        values |= {name: getattr(counters, name) for name in type(counters).__slots__}  # type: ignore[attr-defined]
+        if self._wrong_names:
+            return ERROR, self._wrong_names, values
+        if not self._ready:
+            return WARN, f"waiting for {topics.JOINT_STATES}", values
+        return OK, self._last_reason or "driving", values
+
+
+def main() -> None:
+    """Run the node as a process."""
+    run(FilterNode)
+
+
+if __name__ == "__main__":
+    main()
