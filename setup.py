@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-from glob import glob
 from pathlib import Path
 
 from setuptools import Distribution, find_packages, setup
@@ -80,8 +79,9 @@ EXTRAS = {
     ],
 }
 
+
 class RosDistribution(Distribution):
-    """setuptools asks `has_data` before it installs data files of an editable wheel, but only knows `has_data_files`."""
+    """Editable wheels with data files: setuptools asks for `has_data` there, and only has `has_data_files`."""
 
     def has_data(self) -> bool:
         return bool(self.data_files)
@@ -108,7 +108,7 @@ setup(
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
-        (f"share/{NAME}/launch", sorted(glob("launch/*.launch.py"))),
+        (f"share/{NAME}/launch", sorted(str(path) for path in Path("launch").glob("*.launch.py"))),
         *SHIMS,
     ],
     zip_safe=False,

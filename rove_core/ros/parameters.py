@@ -43,16 +43,31 @@ def declare(node: Node, model: type[ModelT]) -> ModelT:
 
 def _descriptor(name: str, field: FieldInfo) -> ParameterDescriptor:
     descriptor = ParameterDescriptor(name=name, description=field.description or "", read_only=True)
-    lower = next((float(c.ge if isinstance(c, Ge) else c.gt) for c in field.metadata if isinstance(c, Ge | Gt)), None)  # type: ignore[arg-type]
-    upper = next((float(c.le if isinstance(c, Le) else c.lt) for c in field.metadata if isinstance(c, Le | Lt)), None)  # type: ignore[arg-type]
+    lower = _bound(field, Ge, "ge", Gt, "gt")
+    upper = _bound(field, Le, "le", Lt, "lt")
     if lower is None and upper is None:
         return descriptor
     if field.annotation is float:
-        span = FloatingPointRange(from_value=-_BIGGEST if lower is None else lower, to_value=_BIGGEST if upper is None else upper)
+        span = FloatingPointRange(
+            from_value=-_BIGGEST if lower is None else lower,
+            to_value=_BIGGEST if upper is None else upper,
+        )
         descriptor.floating_point_range = [span]
     elif field.annotation is int:
-        smallest, biggest = -(2**63), 2**63 - 1
-        descriptor.integer_range = [
-            IntegerRange(from_value=smallest if lower is None else int(lower), to_value=biggest if upper is None else int(upper), step=1)
-        ]
+        steps = IntegerRange(
+            from_value=-(2**63) if lower is None else int(lower),
+            to_value=2**63 - 1 if upper is None else int(upper),
+            step=1,
+        )
+        descriptor.integer_range = [steps]
     return descriptor
+
+
+def _bound(field: FieldInfo, closed: type, closed_value: str, opened: type, opened_value: str) -> float | None:
+    """The limit of a field on one side. ROS ranges are closed; pydantic refuses the end of an open one afterwards."""
+    for constraint in field.metadata:
+        if isinstance(constraint, closed):
+            return float(getattr(constraint, closed_value))
+        if isinstance(constraint, opened):
+            return float(getattr(constraint, opened_value))
+    return None

@@ -61,7 +61,7 @@ def run(command: Callable[[], object], *, debug: bool) -> int:
         return EXIT_INTERRUPTED
     except SystemExit as leaving:  # click leaves with its exit code
         return leaving.code if isinstance(leaving.code, int) else EXIT_ERROR if leaving.code else 0
-    except Exception as error:  # the outermost edge: whatever else is a bug, and a traceback helps only who asks for it
+    except Exception as error:  # noqa: BLE001 - the outermost edge: a bug, and its traceback is for those who ask
         if debug:
             traceback.print_exc()
         else:
@@ -71,19 +71,19 @@ def run(command: Callable[[], object], *, debug: bool) -> int:
     return 0
 
 
-def _root(
-    _version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", callback=lambda wanted: _print_version(wanted), is_eager=True)
-    ] = False,
-    _debug: Annotated[bool, typer.Option("--debug", help="Print tracebacks with errors.")] = False,
-) -> None:
-    """Options before the sub-command. `main` has taken --debug out already; it stands here for --help."""
-
-
 def _print_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"rove {__version__}")
         raise typer.Exit
+
+
+def _root(
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+    _debug: Annotated[bool, typer.Option("--debug", help="Print tracebacks with errors.")] = False,
+) -> None:
+    """Options before the sub-command. `main` has taken --debug out already; it stands here for --help."""
 
 
 def _register(app: typer.Typer, entry: EntryPoint) -> None:

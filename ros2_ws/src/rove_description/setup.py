@@ -6,8 +6,9 @@ from setuptools import Distribution, find_packages, setup
 
 NAME = "rove_description"
 
+
 class RosDistribution(Distribution):
-    """setuptools asks `has_data` before it installs data files of an editable wheel, but only knows `has_data_files`."""
+    """Editable wheels with data files: setuptools asks for `has_data` there, and only has `has_data_files`."""
 
     def has_data(self) -> bool:
         return bool(self.data_files)

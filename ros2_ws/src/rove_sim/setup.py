@@ -12,8 +12,9 @@ NODES = ("sim_node", "scripted_operator", "scripted_supervisor")
 # colcon puts the executables under lib/rove_sim itself (setup.cfg), a pip wheel needs the shims: never both.
 BUILDS_WHEEL = any(command in sys.argv for command in ("bdist_wheel", "editable_wheel"))
 
+
 class RosDistribution(Distribution):
-    """setuptools asks `has_data` before it installs data files of an editable wheel, but only knows `has_data_files`."""
+    """Editable wheels with data files: setuptools asks for `has_data` there, and only has `has_data_files`."""
 
     def has_data(self) -> bool:
         return bool(self.data_files)
