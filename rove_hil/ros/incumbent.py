@@ -13,8 +13,8 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rove_core.ros import topics
 from rove_msgs.msg import ControlMode, EpisodeStatus
 
-# Discovery takes .1-.4 s on one host, more when it is busy; a heartbeat comes every .05 s.
-LISTEN_S = 1.2
+# Discovery mostly takes .1 s on one host, 2 s when a first announcement got lost; a heartbeat comes every .05 s.
+LISTEN_S = 2.5
 
 # A recorder, if there is one, says at once what it is doing (latched) and again twice a second.
 RECORDER_S = 0.6

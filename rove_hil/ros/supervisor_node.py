@@ -69,10 +69,7 @@ class SupervisorNode(RoveNode):
     def configure(self) -> None:
         self._settings = parameters = self.parameters(SupervisorParameters)
         if is_supervised(self):
-            raise ConfigError(
-                "another supervisor_node is already at work in this domain",
-                "end the other deployment, or set another ROS_DOMAIN_ID",
-            )
+            raise _not_alone()
         self._gate = _gate(parameters)
         self._watch = Watch(
             Limits(
@@ -85,8 +82,9 @@ class SupervisorNode(RoveNode):
         )
         # Wall time in milliseconds: larger than any epoch of a process before this one, also after a reset of
         # simulated time; an epoch would have to grow by a thousand a second to be met again.
+        self._first_epoch = time.time_ns() // 1_000_000
         self._core = SupervisorCore(
-            epoch=time.time_ns() // 1_000_000,
+            epoch=self._first_epoch,
             since_ns=self.ros_now_ns(),
             rules=Rules(debounce_s=parameters.debounce_s, stale_s=parameters.stale_event_s),
         )
@@ -104,6 +102,7 @@ class SupervisorNode(RoveNode):
         self._events = self.create_publisher(SupervisorEvent, topics.EVENTS, topics.QOS_EVENTS)
         self._estops = self.create_publisher(Bool, topics.ESTOP, topics.QOS_ESTOP)
         listen = self.create_subscription
+        listen(ControlMode, topics.MODE, self._on_mode, topics.QOS_MODE)
         listen(SupervisorEvent, topics.EVENT_REQUEST, self._on_request, topics.QOS_EVENTS)
         # 200 Hz each, and only the newest counts, twenty times a second: not worth unpacking every one.
         listen(JointState, topics.JOINT_STATES, self._on_joint_states, topics.QOS_JOINT_STATES, raw=True)
@@ -255,6 +254,12 @@ class SupervisorNode(RoveNode):
 
     # What it hears
 
+    def _on_mode(self, mode: ControlMode) -> None:
+        """Its own heartbeat, or that of an older supervisor that was discovered late: then it is too much here."""
+        if mode.epoch < self._first_epoch:
+            self._stopping.set()
+            raise _not_alone()
+
     def _on_joint_states(self, _: bytes) -> None:
         self._watch.joint_states_ns = self.clock.now_ns()
 
@@ -290,6 +295,13 @@ class SupervisorNode(RoveNode):
             return ERROR, f"not recording: {conditions.recording_problem}", values
         problem = conditions.fault_cause or conditions.recording_problem
         return (WARN, problem, values) if problem else (OK, str(state.mode), values)
+
+
+def _not_alone() -> ConfigError:
+    return ConfigError(
+        "another supervisor_node is already at work in this domain",
+        "end the other deployment, or set another ROS_DOMAIN_ID",
+    )
 
 
 def _gate(parameters: SupervisorParameters) -> AlignmentGate:
