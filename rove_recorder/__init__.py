@@ -1,1 +1,1 @@
-"""The episode format: writing, reading, recovering, labelling, exporting."""
+"""Every attempt of the robot as one zarr episode: format, writer, reader, recovery and tools. No ROS outside ros/."""

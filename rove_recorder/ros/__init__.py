@@ -1,1 +1,1 @@
-"""The nodes: the only place of this package where rclpy is imported."""
+"""The recorder as a ROS 2 node."""

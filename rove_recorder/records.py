@@ -1,0 +1,155 @@
+"""What the recorder takes in, one plain record per message. Times are nanoseconds; joints follow JointSpace."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class JointSample:
+    """Measured joints. `position` [rad] and `velocity` [rad/s], shape (dim,); stamps on the ROS clock."""
+
+    t_ros_ns: int
+    receive_ns: int
+    position: FloatArray
+    velocity: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class CommandSample:
+    """One tick of the command filter: `target` before it and `sent` after it [rad], shape (dim,).
+
+    Attributes:
+        operator, policy: what each of them asked for in this tick [rad], None when nothing.
+        limited: per joint, the bits of rove_msgs/CommandTrace.
+        source: rove_core.modes.Source. mode, stage: numbers of rove_msgs/ControlMode.
+        chunk_id, chunk_step: of the chunk in force, 0 and -1 when there was none.
+    """
+
+    t_mono_ns: int
+    t_ros_ns: int
+    tick: int
+    source: int
+    mode: int
+    stage: int
+    epoch: int
+    episode_id: str
+    chunk_id: int
+    chunk_step: int
+    target: FloatArray
+    sent: FloatArray
+    limited: npt.NDArray[np.uint8]
+    operator: FloatArray | None = None
+    policy: FloatArray | None = None
+    step_us: float = 0.0
+    hold_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FrameSample:
+    """One image: `image` (height, width, 3) uint8 RGB, or `jpeg` when the camera compresses itself."""
+
+    camera: str
+    capture_ns: int
+    receive_ns: int
+    image: npt.NDArray[np.uint8] | None = None
+    jpeg: bytes = b""
+
+    @property
+    def size(self) -> int:
+        """Memory it holds [bytes]."""
+        return len(self.jpeg) if self.image is None else self.image.nbytes
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkSample:
+    """One chunk of the policy. `prediction` [rad], shape (horizon, dim) float32; stamps on the ROS clock."""
+
+    chunk_id: int
+    epoch: int
+    t_observation_ns: int
+    t_request_ns: int
+    t_ready_ns: int
+    receive_ns: int
+    dt_s: float
+    execute: int
+    prediction: npt.NDArray[np.float32]
+    policy_id: str = ""
+    policy_index: int = 0
+    condition: str = ""
+    cfg_beta: float = 1.0
+    seed: int = 0
+    inference_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class EventSample:
+    """Something that happened. `details` becomes part of the event's JSON object."""
+
+    t_mono_ns: int
+    t_ros_ns: int
+    type: str
+    device: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeInfo:
+    """What is known of an attempt when it starts."""
+
+    episode_id: str
+    task: str = ""
+    instruction: str = ""
+    start_stage: int = 0
+    operator: str = ""
+    supervisor: str = ""
+    demonstration: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ModeSample:
+    """A change of mode or stage, with the attempt that is open ("" when none)."""
+
+    t_mono_ns: int
+    t_ros_ns: int
+    mode: int
+    stage: int
+    epoch: int
+    event: str
+    device: str
+    reason: str
+    info: EpisodeInfo
+
+
+@dataclass(frozen=True, slots=True)
+class CameraModel:
+    """What is known of a camera. `k` is the 3x3 intrinsic matrix, row-major; empty when not calibrated."""
+
+    width: int = 0
+    height: int = 0
+    k: tuple[float, ...] = ()
+    distortion_model: str = ""
+    distortion: tuple[float, ...] = ()
+    frame_id: str = ""
+
+    def attributes(self) -> dict[str, Any]:
+        """As attributes of the camera's group."""
+        return {
+            "width": self.width,
+            "height": self.height,
+            "K": list(self.k),
+            "distortion_model": self.distortion_model,
+            "distortion": list(self.distortion),
+            "frame_id": self.frame_id,
+            "encoding": "jpeg",
+        }
+
+
+Record = JointSample | CommandSample | FrameSample | ChunkSample | EventSample | ModeSample

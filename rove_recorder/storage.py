@@ -1,0 +1,334 @@
+"""Arrays on disk: zarr v3 metadata and chunk files that grow by appending.
+
+A chunk of an uncompressed zarr array is its rows, one after the other. So an open episode appends to chunk
+files and touches no metadata: a kill at any moment leaves whole rows, at worst part of one, and the rows
+that are there are counted from file sizes. Sealing an array cuts it to length, fills the last chunk
+up with zeros (as zarr wants) and writes the shape into its zarr.json.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rove_core.errors import EpisodeError
+from rove_recorder.schema import ArraySpec, GroupSpec, Layout
+
+METADATA = "zarr.json"
+AnyArray = npt.NDArray[Any]
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace `path` by `data`, flushed to the disk; a reader sees the old content or the new, never a part."""
+    temporary = path.with_name(path.name + ".partial")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder durable."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def group_metadata(attributes: Mapping[str, Any]) -> bytes:
+    """zarr.json of a group."""
+    return _dump({"zarr_format": 3, "node_type": "group", "attributes": dict(attributes)})
+
+
+def array_metadata(spec: ArraySpec, rows: int) -> bytes:
+    """zarr.json of an array with `rows` rows."""
+    one_byte = np.dtype(spec.dtype).itemsize == 1
+    codec: dict[str, Any] = {"name": "bytes"} if one_byte else {"name": "bytes", "configuration": {"endian": "little"}}
+    attributes = {"layout": spec.layout.value}
+    if spec.unit:
+        attributes["unit"] = spec.unit
+    if spec.offsets:
+        attributes["offsets"] = spec.offsets
+    return _dump(
+        {
+            "zarr_format": 3,
+            "node_type": "array",
+            "shape": [rows, *spec.tail],
+            "data_type": spec.dtype,
+            "chunk_grid": {
+                "name": "regular",
+                "configuration": {"chunk_shape": [spec.chunk_rows, *spec.tail]},
+            },
+            "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+            "fill_value": _zero(spec.dtype),
+            "codecs": [codec],
+            "attributes": attributes,
+        }
+    )
+
+
+def _zero(dtype: str) -> bool | float | int:
+    kind = np.dtype(dtype).kind
+    return False if kind == "b" else 0.0 if kind == "f" else 0
+
+
+def _dump(metadata: Mapping[str, Any]) -> bytes:
+    return json.dumps(metadata, indent=2).encode()
+
+
+def read_metadata(folder: Path) -> dict[str, Any]:
+    """zarr.json of a node.
+
+    Raises:
+        EpisodeError: there is none, or it is not JSON of zarr format 3.
+    """
+    path = folder / METADATA
+    try:
+        metadata = json.loads(path.read_bytes())
+    except OSError as error:
+        raise EpisodeError(f"cannot read {path}: {error.strerror}") from None
+    except ValueError:
+        raise EpisodeError(f"{path} is not valid JSON") from None
+    if not isinstance(metadata, dict) or metadata.get("zarr_format") != 3:
+        raise EpisodeError(f"{path} is not zarr format 3")
+    return metadata
+
+
+class ArrayFolder:
+    """One array as a folder of chunk files, read and repaired without knowing the schema.
+
+    Args:
+        folder: the array's.
+
+    Raises:
+        EpisodeError: metadata missing or not what the format allows.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        metadata = read_metadata(folder)
+        self.folder = folder
+        try:
+            shape = metadata["shape"]
+            chunk = metadata["chunk_grid"]["configuration"]["chunk_shape"]
+            self.dtype = np.dtype(metadata["data_type"]).newbyteorder("<")
+            self.rows, self.tail = int(shape[0]), tuple(int(size) for size in shape[1:])
+            self.chunk_rows = int(chunk[0])
+            self.plain = [codec["name"] for codec in metadata["codecs"]] == ["bytes"] and tuple(chunk[1:]) == self.tail
+        except (KeyError, TypeError, IndexError, ValueError):
+            raise EpisodeError(f"{folder / METADATA} is not the metadata of a zarr array") from None
+        attributes = metadata.get("attributes", {})
+        self.layout = Layout(attributes.get("layout", Layout.ROW))
+        self.offsets: str = attributes.get("offsets", "")
+        self.unit: str = attributes.get("unit", "")
+
+    @property
+    def spec(self) -> ArraySpec:
+        """The array as the schema would describe it."""
+        return ArraySpec(self.folder.name, self.dtype.name, self.tail, self.unit, self.layout, self.offsets)
+
+    @property
+    def row_bytes(self) -> int:
+        """Size of a row [bytes]."""
+        return int(self.dtype.itemsize * np.prod(self.tail, dtype=np.int64))
+
+    def chunk_path(self, index: int) -> Path:
+        """File of chunk `index` along the first axis."""
+        return self.folder.joinpath("c", str(index), *("0" for _ in self.tail))
+
+    def rows_on_disk(self) -> int:
+        """Whole rows in the chunk files, whatever the metadata says; for an array that is still open."""
+        rows = index = 0
+        while True:
+            try:
+                size = self.chunk_path(index).stat().st_size
+            except FileNotFoundError:
+                return rows
+            rows += min(size // self.row_bytes, self.chunk_rows)
+            index += 1
+            if rows < index * self.chunk_rows:
+                return rows
+
+    def read(self, start: int, stop: int) -> AnyArray:
+        """Rows [start, stop).
+
+        Raises:
+            EpisodeError: a chunk file is missing or too short.
+        """
+        out = np.empty((max(stop - start, 0), *self.tail), self.dtype)
+        done = start
+        while done < stop:
+            index, first = divmod(done, self.chunk_rows)
+            count = min(self.chunk_rows - first, stop - done)
+            target = memoryview(out[done - start : done - start + count].reshape(-1).view(np.uint8))
+            try:
+                with self.chunk_path(index).open("rb", buffering=0) as file:
+                    file.seek(first * self.row_bytes)
+                    got = file.readinto(target)
+            except OSError as error:
+                raise EpisodeError(f"cannot read {self.chunk_path(index)}: {error.strerror}") from None
+            if got != len(target):
+                raise EpisodeError(f"{self.chunk_path(index)} is truncated: {got} of {len(target)} bytes from row {done}")
+            done += count
+        return out
+
+    def seal(self, rows: int) -> None:
+        """Keep the first `rows` rows, fill up the last chunk, write the shape, and make it durable."""
+        index = 0
+        while (path := self.chunk_path(index)).exists():
+            keep = min(max(rows - index * self.chunk_rows, 0), self.chunk_rows)
+            if keep == 0:
+                path.unlink()
+            else:
+                handle = os.open(path, os.O_RDWR)
+                try:
+                    os.ftruncate(handle, keep * self.row_bytes)
+                    os.ftruncate(handle, self.chunk_rows * self.row_bytes)
+                    os.fsync(handle)
+                finally:
+                    os.close(handle)
+            index += 1
+        write_atomically(self.folder / METADATA, array_metadata(self.spec, rows))
+        self.rows = rows
+
+
+class ArrayAppender:
+    """Appends rows to the chunk files of one array. A row is durable against a kill once `append` returned."""
+
+    def __init__(self, folder: Path, spec: ArraySpec) -> None:
+        self.spec = spec
+        self.rows = 0
+        self._folder = folder
+        self._handle = -1
+        (folder / "c").mkdir(parents=True)
+        (folder / METADATA).write_bytes(array_metadata(spec, 0))
+
+    def append(self, values: AnyArray) -> None:
+        """Write rows, shape (n, *tail).
+
+        Raises:
+            OSError: the disk is full or not writable. What was written until then stays.
+        """
+        values = np.ascontiguousarray(values, dtype=self.spec.dtype)
+        data = memoryview(values.reshape(-1).view(np.uint8))
+        row_bytes, chunk_rows = self.spec.row_bytes, self.spec.chunk_rows
+        done = 0
+        while done < len(values):
+            index, used = divmod(self.rows, chunk_rows)
+            if used == 0:
+                self._open_chunk(index)
+            count = min(chunk_rows - used, len(values) - done)
+            _write_all(self._handle, data[done * row_bytes : (done + count) * row_bytes])
+            done += count
+            self.rows += count
+
+    def _open_chunk(self, index: int) -> None:
+        self.close()
+        path = self._folder.joinpath("c", str(index), *("0" for _ in self.spec.tail))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+
+    def moved_to(self, folder: Path) -> None:
+        """The array's folder has another name now."""
+        self._folder = folder
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._handle >= 0:
+            with suppress(OSError):
+                os.close(self._handle)
+            self._handle = -1
+
+
+def _write_all(handle: int, data: memoryview) -> None:
+    while data:
+        data = data[os.write(handle, data) :]
+
+
+def records_on_disk(arrays: Mapping[str, ArrayFolder]) -> int:
+    """How many records of a group are complete in all of its arrays, for a group that is still open."""
+    counts = []
+    for array in arrays.values():
+        if array.layout is Layout.ROW:
+            counts.append(array.rows_on_disk())
+        elif array.layout is Layout.OFFSETS:
+            counts.append(max(array.rows_on_disk() - 1, 0))
+    records = min(counts, default=0)
+    for array in arrays.values():
+        if array.layout is Layout.RAGGED and records:
+            offsets = arrays[array.offsets].read(0, records + 1)
+            records = int(np.searchsorted(offsets, array.rows_on_disk(), side="right")) - 1
+    return max(records, 0)
+
+
+def array_rows(array: ArrayFolder, arrays: Mapping[str, ArrayFolder], records: int) -> int:
+    """Rows of `array` when its group holds `records` records."""
+    if array.layout is Layout.OFFSETS:
+        return records + 1
+    if array.layout is Layout.RAGGED:
+        return int(arrays[array.offsets].read(records, records + 1)[0]) if records else 0
+    return records
+
+
+class GroupWriter:
+    """Buffers the records of one group and appends them in batches, the arrays that others depend on first."""
+
+    def __init__(self, root: Path, spec: GroupSpec) -> None:
+        folder = root / spec.path
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / METADATA).write_bytes(group_metadata(spec.attributes))
+        self.path = spec.path
+        self.records = 0
+        self._arrays = {array.name: ArrayAppender(folder / array.name, array) for array in spec.arrays}
+        self._rows: dict[str, list[Any]] = {}
+        self._ends: dict[str, int] = {}
+        for array in spec.arrays:
+            if array.layout is Layout.OFFSETS:
+                self._arrays[array.name].append(np.zeros(1, np.int64))
+                self._ends[array.name] = 0
+            elif array.layout is not Layout.FINAL:
+                self._rows[array.name] = []
+
+    def add(self, record: Mapping[str, Any]) -> int:
+        """Buffer a record (every array but offsets and final ones) and return its index."""
+        for name, rows in self._rows.items():
+            rows.append(record[name])
+        self.records += 1
+        return self.records - 1
+
+    def flush(self) -> None:
+        """Write what is buffered. Raises OSError."""
+        if not any(self._rows.values()):
+            return
+        # Ragged data before its offsets: a record counts only when both are there.
+        ragged = [name for name in self._rows if self._arrays[name].spec.layout is Layout.RAGGED]
+        for name in ragged:
+            rows, spec = self._rows[name], self._arrays[name].spec
+            lengths = np.array([len(row) for row in rows], np.int64)
+            blocks = [np.frombuffer(row, np.uint8) if isinstance(row, bytes) else row for row in rows]
+            self._arrays[name].append(np.concatenate(blocks))
+            ends = self._ends[spec.offsets] + np.cumsum(lengths)
+            self._arrays[spec.offsets].append(ends)
+            self._ends[spec.offsets] = int(ends[-1])
+        for name, rows in self._rows.items():
+            if name not in ragged:
+                self._arrays[name].append(np.asarray(rows))
+            rows.clear()
+
+    def moved_to(self, root: Path) -> None:
+        """The episode's folder has another name now."""
+        for name, array in self._arrays.items():
+            array.moved_to(root / self.path / name)
+
+    def close(self) -> None:
+        """Close the files without flushing."""
+        for array in self._arrays.values():
+            array.close()
