@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import asdict
 from enum import StrEnum
 from importlib.util import find_spec
@@ -11,8 +12,8 @@ from typing import Annotated
 import typer
 
 from rove_core.errors import ConfigError, nearest
-from rove_hil.cli.machine_checks import CHECKS, MB, SIMULATION_ONLY, Finding, Status
-from rove_hil.shared_memory import remove_leftovers
+from rove_hil.cli.machine_checks import CHECKS, SHM_GRACE_S, SIMULATION_ONLY, Finding, Status
+from rove_hil.shared_memory import remove_orphans
 
 
 class Place(StrEnum):
@@ -39,8 +40,8 @@ def doctor(
 ) -> None:
     """Say what is missing on this machine and how to get it. The exit code is 1 when the stack cannot run."""
     if clean:
-        freed = remove_leftovers()
-        typer.echo(f"removed {freed / MB:.1f} MB from /dev/shm", err=True)
+        removed = remove_orphans(until_s=time.time() - SHM_GRACE_S)
+        typer.echo(f"removed {removed} segments of killed processes from /dev/shm", err=True)
     findings = {name: CHECKS[name]() for name in chosen(only or [], place or _installed_place())}
     broken = any(finding.status is Status.ERROR for finding in findings.values())
     if as_json:

@@ -12,6 +12,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -19,7 +20,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from rove_hil.shared_memory import SHARED_MEMORY, leftovers
+from rove_hil.shared_memory import SHARED_MEMORY, orphans
 
 MB = 1_000_000
 
@@ -27,6 +28,8 @@ MB = 1_000_000
 DISK_ERROR_MB, DISK_WARNING_MB = 200, 5_000
 # Every participant that takes images has a segment of 32 MB (fastdds_profile.xml); Docker's default is 64 MB in all.
 SHM_WARNING_MB = 512
+# A segment is locked by its owner soon after it is made; a younger one proves nothing.
+SHM_GRACE_S = 10.0
 # Fast DDS takes ports 7400 + 250 * domain upwards; from 102 on they lie in the range that Linux gives out to others.
 LAST_SAFE_DOMAIN, LAST_DOMAIN = 101, 232
 GL_TIMEOUT_S = 60.0
@@ -182,10 +185,10 @@ def shared_memory() -> Finding:
     if free_mb < SHM_WARNING_MB:
         hint = "in a container: --ipc=host or --shm-size=1g"
         return Finding(Status.WARNING, f"{free_mb} MB free in {SHARED_MEMORY}: camera images may be lost", hint)
-    left = leftovers()
+    left = orphans(until_s=time.time() - SHM_GRACE_S)
     if left:
         size_mb = sum(path.stat().st_size for path in left if path.exists()) / MB
-        message = f"{len(left)} files of killed processes in {SHARED_MEMORY} ({size_mb:.1f} MB)"
+        message = f"{len(left) // 2} segments of killed processes in {SHARED_MEMORY} ({size_mb:.1f} MB)"
         return Finding(Status.WARNING, message, "rove doctor --clean removes them")
     return Finding(Status.OK, f"{free_mb} MB free in {SHARED_MEMORY}")
 
