@@ -46,6 +46,8 @@ class EpisodeWriter:
         space: joints of the robot.
         cameras: name -> what is known of the camera.
         now: wall time.
+        extra: more attributes.
+        folder_name: of the episode, when it is not its id.
 
     Raises:
         RecordingError: an episode of this name exists, or the disk refuses.
@@ -60,13 +62,15 @@ class EpisodeWriter:
         control_hz: float,
         now: datetime,
         extra: Mapping[str, Any] | None = None,
+        folder_name: str = "",
     ) -> None:
         self.info = info
-        self.path = session / f"{info.episode_id}{OPEN_SUFFIX}"
-        self.finished_path = session / f"{info.episode_id}{SUFFIX}"
+        name = folder_name or info.episode_id
+        self.path = session / f"{name}{OPEN_SUFFIX}"
+        self.finished_path = session / f"{name}{SUFFIX}"
         self._nothing = np.full(space.dim, np.nan, np.float32)
         if self.path.exists() or self.finished_path.exists():
-            raise RecordingError(f"episode {info.episode_id} exists already in {session}", "use another session folder")
+            raise RecordingError(f"episode {name} exists already in {session}", "use another session folder")
         attributes = {
             **_opening_attributes(session, info, space, control_hz, now),
             "cameras": list(cameras),

@@ -1,0 +1,377 @@
+"""The recorder: a bounded queue, one thread that writes, and the decision when an episode opens and closes."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import IntEnum
+from pathlib import Path
+
+from pydantic import Field
+
+from rove_core.config import ConfigModel
+from rove_core.errors import RecordingError, RoveError
+from rove_core.joint_space import JointSpace
+from rove_core.modes import OUTCOME_OF_EVENT, Event, Mode, Outcome
+from rove_recorder.disk_sync import DiskSync
+from rove_recorder.episode import DEVICE, Ending, EpisodeRecorder
+from rove_recorder.records import (
+    CameraModel,
+    ChunkSample,
+    EpisodeInfo,
+    EventSample,
+    FrameSample,
+    ModeSample,
+    Record,
+)
+from rove_recorder.recovery import recover, recover_locked
+from rove_recorder.resampler import Budgets, Resampler
+from rove_recorder.schema import OPEN_SUFFIX, SUFFIX
+from rove_recorder.session_lock import SessionLock
+from rove_recorder.writer import EpisodeWriter
+
+# The thread takes the queue this often: fewer wake-ups than messages, well inside the flush period.
+DRAIN_PERIOD_S = 0.1
+# After the end of an attempt its last events are still on their way.
+CLOSING_GRACE_S = 0.3
+# While it cannot record, it looks this often whether it can again.
+RETRY_PERIOD_S = 2.0
+# Queue limits. 460 small records a second: 40 s of them; images of three 640x480 cameras: 1.1 s.
+MAX_RECORDS = 20_000
+MAX_IMAGE_BYTES = 96 * 1024 * 1024
+# What is kept while no episode is open, so that the first rows of the next one are complete: .5 s of 200 Hz.
+RECENT_RECORDS = 200
+# Room that is given back to the disk when it is full, so that the open episode can be finished.
+RESERVE_BYTES = 1024 * 1024
+MIB = 1024 * 1024
+
+
+class RecorderConfig(ConfigModel):
+    """Settings of the recorder."""
+
+    robot: str = Field("iron_r01", description="Robot name or YAML file")
+    out_dir: str = Field("episodes/session", description="Folder of this session; episodes go into it")
+    cameras: tuple[str, ...] = Field(("head",), description="Cameras to record")
+    control_hz: float = Field(30.0, gt=0, le=200, description="Rows per second [Hz]")
+    camera_hz: float = Field(30.0, gt=0, le=200, description="Images per second that each camera promises [Hz]")
+    jpeg_quality: int = Field(90, ge=1, le=100, description="Quality of stored images")
+    min_free_mb: int = Field(500, ge=1, description="Refuse to record with less free disk [MiB]")
+    flush_period_s: float = Field(0.5, gt=0, le=1.0, description="A kill costs at most this and .3 s [s]")
+    sync_period_s: float = Field(1.0, ge=0, le=60.0, description="A power cut costs at most this more [s]; 0: at the end")
+    state_budget_s: float = Field(0.05, gt=0, description="Age of the joint state in a valid row [s]")
+    camera_budget_s: float = Field(0.15, gt=0, description="Age of an image in a valid row [s]")
+
+
+class RecorderState(IntEnum):
+    """Numbers of rove_msgs/EpisodeStatus."""
+
+    IDLE = 0
+    RECORDING = 1
+    CLOSING = 2
+    FAULT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class RecorderStatus:
+    """What the recorder is doing, for people and for rove_msgs/EpisodeStatus."""
+
+    state: RecorderState = RecorderState.IDLE
+    episode_id: str = ""
+    path: str = ""
+    message: str = ""
+    rows: int = 0
+    frames: int = 0
+    frames_dropped: int = 0
+    disk_free_mb: int = 0
+    last_outcome: str = ""
+    records_dropped: int = 0
+
+
+class _Inbox:
+    """A bounded queue. When it is full the newest record is dropped and counted, images by their own limit."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._records: list[Record] = []
+        self._image_bytes = 0
+        self._lost_frames: dict[str, int] = {}
+        self.records_dropped = 0
+
+    def put(self, record: Record) -> None:
+        with self._lock:
+            if isinstance(record, FrameSample):
+                if self._image_bytes + record.size > MAX_IMAGE_BYTES:
+                    self._lost_frames[record.camera] = self._lost_frames.get(record.camera, 0) + 1
+                    return
+                self._image_bytes += record.size
+            elif len(self._records) >= MAX_RECORDS and not isinstance(record, ModeSample | EventSample):
+                self.records_dropped += 1
+                return
+            self._records.append(record)
+
+    def take(self) -> tuple[list[Record], dict[str, int]]:
+        with self._lock:
+            records, self._records, self._image_bytes = self._records, [], 0
+            lost, self._lost_frames = self._lost_frames, {}
+        return records, lost
+
+
+class Recorder:
+    """Records every attempt that the mode announces. `put` may be called from any thread and never blocks on the disk.
+
+    An episode opens with the first mode that carries its id and closes .3 s after the mode is back at IDLE.
+    When the disk is full or not writable it keeps what it has, reports FAULT, and tries again.
+    """
+
+    def __init__(self, config: RecorderConfig, space: JointSpace) -> None:
+        self.config = config
+        self.recovered: list[tuple[Path, str]] = []
+        self._space = space
+        self._session = Path(config.out_dir).absolute()
+        self._inbox = _Inbox()
+        self._cameras = {name: CameraModel() for name in config.cameras}
+        self._recent: deque[Record] = deque(maxlen=RECENT_RECORDS)
+        self._newest_frame: dict[str, FrameSample] = {}
+        self._episode: EpisodeRecorder | None = None
+        self._ending: tuple[float, Ending] | None = None
+        self._mode_key: tuple[int, int, int, str] | None = None
+        self._refused_id = ""
+        self._status = RecorderStatus()
+        self._next_flush = self._next_check = 0.0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
+        self._lock: SessionLock | None = None
+        self._sync = DiskSync(self._session, config.sync_period_s)
+
+    def start(self) -> None:
+        """Claim the session folder, recover orphans, start the thread.
+
+        Raises:
+            RecordingError: another recorder has the folder, or it cannot be written.
+        """
+        try:
+            self._session.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RecordingError(
+                f"cannot create {self._session}: {error.strerror}", "choose an out_dir that this user may write to"
+            ) from None
+        self._lock = SessionLock(self._session)
+        self.recovered = recover_locked(self._session)
+        # Sessions beside this one: a deployment that died is usually started again with a new session.
+        for sibling in sorted(self._session.parent.iterdir()):
+            if sibling != self._session and sibling.is_dir() and any(sibling.glob(f"*{OPEN_SUFFIX}")):
+                self.recovered += recover(sibling)
+        self._check_disk()
+        self._sync.start()
+        self._thread.start()
+
+    def close(self) -> None:
+        """Finish an open episode as aborted, stop the thread, let go of the folder."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._sync.close()
+        self._reserve.unlink(missing_ok=True)
+        if self._lock is not None:
+            self._lock.close()
+
+    def put(self, record: Record) -> None:
+        """Hand over a record; the queue is bounded, see `_Inbox`."""
+        self._inbox.put(record)
+
+    def camera_model(self, name: str, model: CameraModel) -> None:
+        """What a camera says of itself; used from the next episode on."""
+        self._cameras[name] = model
+
+    @property
+    def status(self) -> RecorderStatus:
+        """What is going on."""
+        return self._status
+
+    # The thread
+
+    def _run(self) -> None:
+        while not self._stop.wait(DRAIN_PERIOD_S):
+            self._guarded(self._work)
+        self._guarded(self._work)
+        self._guarded(lambda: self._close(Ending(Outcome.ABORTED, DEVICE, None, "shutdown")))
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except RoveError as error:
+            self._fault(f"{error}" + (f": {error.hint}" if error.hint else ""))
+        except Exception as error:  # outermost edge of the thread: the record stops, motion goes on
+            self._fault(f"recorder error, {type(error).__name__}: {error}: restart the recorder")
+
+    def _work(self) -> None:
+        records, lost = self._inbox.take()
+        for record in records:
+            self._dispatch(record)
+        if self._episode is not None:
+            for camera, count in lost.items():
+                self._episode.drop(camera, count, "overflow")
+        now = time.monotonic()
+        if self._ending is not None and now >= self._ending[0]:
+            self._close(self._ending[1])
+        if self._episode is not None and now >= self._next_flush:
+            self._next_flush = now + self.config.flush_period_s
+            self._episode.flush()
+        if now >= self._next_check:
+            self._next_check = now + RETRY_PERIOD_S
+            self._check_disk()
+        self._update()
+
+    def _dispatch(self, record: Record) -> None:
+        if isinstance(record, ModeSample):
+            self._mode(record)
+        elif self._episode is not None:
+            self._episode.feed(record)
+        elif isinstance(record, FrameSample):
+            self._newest_frame[record.camera] = record
+        else:
+            self._recent.append(record)
+
+    def _mode(self, mode: ModeSample) -> None:
+        episode_id = mode.info.episode_id
+        key = (mode.mode, mode.stage, mode.epoch, episode_id)
+        if key == self._mode_key:
+            return
+        self._mode_key = key
+        idle = mode.mode == Mode.IDLE.number
+        current = self._episode.writer.info.episode_id if self._episode else ""
+        if episode_id and not idle and episode_id not in (current, self._refused_id):
+            self._close(self._ending[1] if self._ending else Ending(ended_by="superseded"))
+            self._open(mode.info, mode.epoch)
+        if self._episode is None:
+            return
+        details = {"mode": mode.mode, "stage": mode.stage, "epoch": mode.epoch, "event": mode.event, "reason": mode.reason}
+        self._episode.feed(EventSample(mode.t_mono_ns, mode.t_ros_ns, "mode", mode.device, details))
+        if (idle or not episode_id) and self._ending is None:
+            self._ending = (time.monotonic() + CLOSING_GRACE_S, _ending_of(mode))
+
+    def _open(self, info: EpisodeInfo, epoch: int) -> None:
+        self._refused_id = info.episode_id  # until it is open
+        self._check_disk()
+        if self._status.state is RecorderState.FAULT:
+            return
+        part, extra = 1, {}
+        while any((self._session / f"{_part_id(info, part)}{suffix}").exists() for suffix in (SUFFIX, OPEN_SUFFIX)):
+            part += 1
+            extra = {"continues": info.episode_id}
+        config = self.config
+        writer = EpisodeWriter(
+            self._session,
+            info,
+            self._space,
+            self._cameras,
+            config.control_hz,
+            datetime.now(UTC),
+            extra,
+            folder_name=_part_id(info, part),
+        )
+        budgets = Budgets(int(config.state_budget_s * 1e9), int(config.camera_budget_s * 1e9))
+        resampler = Resampler(
+            config.control_hz, self._space.dim, len(self._space.groups), tuple(self._cameras), budgets
+        )
+        self._episode = EpisodeRecorder(writer, resampler, config.camera_hz, config.jpeg_quality)
+        self._refused_id = ""
+        for frame in self._newest_frame.values():
+            self._episode.feed(frame)
+        for record in self._recent:
+            if _belongs(record, epoch):
+                self._episode.feed(record)
+        self._recent.clear()
+        self._newest_frame.clear()
+        self._status = replace(self._status, state=RecorderState.RECORDING, message="", path=str(writer.path))
+
+    def _close(self, ending: Ending) -> None:
+        episode, self._episode, self._ending = self._episode, None, None
+        if episode is None:
+            return
+        self._status = replace(self._status, state=RecorderState.CLOSING)
+        path = episode.close(ending, datetime.now(UTC))
+        counts = {"rows": episode.writer.rows, "frames": episode.writer.frames, "frames_dropped": episode.frames_dropped}
+        self._status = replace(
+            self._status,
+            state=RecorderState.IDLE,
+            episode_id="",
+            path=str(path),
+            last_outcome=ending.outcome.value,
+            **counts,
+        )
+
+    # Health
+
+    @property
+    def _reserve(self) -> Path:
+        return self._session / ".reserve"
+
+    def _check_disk(self) -> None:
+        """Faults before the disk is full; ends a fault when there is room again. Raises RecordingError."""
+        try:
+            free_mb = shutil.disk_usage(self._session).free // MIB
+            if not self._reserve.exists():
+                self._reserve.write_bytes(bytes(RESERVE_BYTES))
+        except OSError as error:
+            raise RecordingError(f"cannot write to {self._session}: {error.strerror}", "check the disk") from None
+        self._status = replace(self._status, disk_free_mb=int(free_mb))
+        if free_mb < self.config.min_free_mb:
+            raise RecordingError(
+                f"only {free_mb} MiB free at {self._session}, {self.config.min_free_mb} needed",
+                "move or delete finished episodes",
+            )
+        if self._status.state is RecorderState.FAULT:
+            self._status = replace(self._status, state=RecorderState.IDLE, message="")
+
+    def _fault(self, message: str) -> None:
+        """Keep what there is of the episode, and say what to do. Never raises."""
+        if self._episode is not None:
+            self._refused_id = self._episode.writer.info.episode_id
+        try:
+            self._reserve.unlink(missing_ok=True)
+            self._close(Ending(ended_by="recording_fault"))
+        except Exception as error:  # it stays open on disk: recovery will finish it
+            message = f"{message} (the open episode was kept for recovery: {error})"
+        self._status = replace(self._status, state=RecorderState.FAULT, message=message)
+
+    def _update(self) -> None:
+        status = replace(self._status, records_dropped=self._inbox.records_dropped)
+        if self._episode is not None:
+            writer = self._episode.writer
+            status = replace(
+                status,
+                state=RecorderState.CLOSING if self._ending else RecorderState.RECORDING,
+                episode_id=writer.info.episode_id,
+                rows=writer.rows,
+                frames=writer.frames,
+                frames_dropped=self._episode.frames_dropped,
+            )
+        self._status = status
+
+
+def _belongs(record: Record, epoch: int) -> bool:
+    """Whether something that overtook the mode is part of the attempt that the mode opened."""
+    if isinstance(record, ChunkSample):
+        return record.epoch == epoch
+    return not isinstance(record, EventSample) or record.details.get("epoch") == epoch
+
+
+def _part_id(info: EpisodeInfo, part: int) -> str:
+    """Folder name; an attempt during which the recorder was restarted has several parts."""
+    return info.episode_id if part == 1 else f"{info.episode_id}-part{part}"
+
+
+def _ending_of(mode: ModeSample) -> Ending:
+    """What the event that led to IDLE says of the attempt."""
+    outcome = Outcome.UNLABELLED
+    if mode.event in OUTCOME_OF_EVENT:
+        outcome = OUTCOME_OF_EVENT[Event(mode.event)]
+    elif mode.event == Event.RESET:  # out of an emergency stop
+        outcome = Outcome.ABORTED
+    return Ending(outcome, mode.device, mode.t_ros_ns, mode.event)

@@ -1,0 +1,154 @@
+"""recorder_node: every attempt on disk as one episode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TypeVar
+
+import rclpy.qos
+from rove_msgs.msg import ActionChunk, CommandTrace, ControlMode, EpisodeStatus, SupervisorEvent
+from sensor_msgs.msg import CameraInfo, Image, JointState
+
+from rove_core.errors import RoveError
+from rove_core.joint_space import JointSpace
+from rove_core.ros import stamps, topics
+from rove_core.ros.node import ERROR, OK, WARN, RoveNode
+from rove_core.ros.node import main as run
+from rove_recorder.recorder import Recorder, RecorderConfig, RecorderState, RecorderStatus
+from rove_recorder.ros import messages
+
+STATUS_PERIOD_S = 0.5
+# A change of state is told this soon.
+POLL_PERIOD_S = 0.05
+# One complaint about a topic's content per this many seconds.
+COMPLAINT_PERIOD_S = 5.0
+
+MessageT = TypeVar("MessageT")
+
+
+class RecorderNode(RoveNode):
+    """Listens to everything and hands it to the recorder's thread; callbacks only convert."""
+
+    NAME = "recorder_node"
+
+    def configure(self) -> None:
+        self._config = self.parameters(RecorderConfig)
+        space = JointSpace.load(self._config.robot)
+        self._dim = space.dim
+        self._recorder = Recorder(self._config, space)
+        self._read_joints = messages.JointStateReader(space)
+        self._bad_messages = 0
+        self._status = self.create_publisher(EpisodeStatus, topics.EPISODE_STATUS, topics.QOS_EPISODE_STATUS)
+        self._published: tuple[RecorderState, str, str] | None = None
+        self._next_status_ns = 0
+        self.diagnose_with(self._report)
+
+    def activate(self) -> None:
+        self._recorder.start()
+        for path, what in self._recorder.recovered:
+            self.get_logger().warning(f"open episode of an earlier run, {what}: {path}")
+        self._listen(JointState, topics.JOINT_STATES, topics.QOS_JOINT_STATES, self._joint_state)
+        self._listen(CommandTrace, topics.COMMAND_TRACE, topics.QOS_COMMAND_TRACE, self._command)
+        self._listen(ActionChunk, topics.CHUNK, topics.QOS_CHUNK, self._chunk)
+        self._listen(ControlMode, topics.MODE, topics.QOS_MODE, self._mode)
+        self._listen(SupervisorEvent, topics.EVENTS, topics.QOS_EVENTS, self._event)
+        for camera in self._config.cameras:
+            image, info = (topic.format(name=camera) for topic in (topics.CAMERA_IMAGE, topics.CAMERA_INFO))
+            self._listen(Image, image, topics.QOS_IMAGE, partial(self._image, camera))
+            self._listen(CameraInfo, info, topics.QOS_IMAGE, partial(self._camera_info, camera))
+        # Polled on the wall clock: its status matters also when simulated time stands still.
+        self._poll = self.create_timer(POLL_PERIOD_S, self._publish_status, clock=self._wall_clock())
+
+    def deactivate(self) -> None:
+        self._recorder.close()
+        self._publish(self._recorder.status)
+
+    def _wall_clock(self) -> rclpy.clock.Clock:
+        return rclpy.clock.Clock(clock_type=rclpy.clock.ClockType.STEADY_TIME)
+
+    def _listen(
+        self, kind: type[MessageT], topic: str, qos: rclpy.qos.QoSProfile, take: Callable[[MessageT], None]
+    ) -> None:
+        def checked(message: MessageT) -> None:
+            try:
+                take(message)
+            except RoveError as error:
+                self._bad_messages += 1
+                self.get_logger().error(f"{topic}: {error}", throttle_duration_sec=COMPLAINT_PERIOD_S)
+
+        self.create_subscription(kind, topic, checked, qos)
+
+    def _joint_state(self, message: JointState) -> None:
+        self._recorder.put(self._read_joints(message, self.ros_now_ns()))
+
+    def _command(self, message: CommandTrace) -> None:
+        self._recorder.put(messages.command(message, self._dim))
+
+    def _chunk(self, message: ActionChunk) -> None:
+        self._recorder.put(messages.chunk(message, self.ros_now_ns()))
+
+    def _mode(self, message: ControlMode) -> None:
+        self._recorder.put(messages.mode(message, self.ros_to_control_ns(stamps.to_ns(message.stamp))))
+
+    def _event(self, message: SupervisorEvent) -> None:
+        t_ros_ns = stamps.to_ns(message.stamp)
+        self._recorder.put(messages.event(message, t_ros_ns, self.ros_to_control_ns(t_ros_ns)))
+
+    def _image(self, camera: str, message: Image) -> None:
+        self._recorder.put(messages.frame(message, camera, self.ros_now_ns()))
+
+    def _camera_info(self, camera: str, message: CameraInfo) -> None:
+        self._recorder.camera_model(camera, messages.camera_model(message))
+
+    def _publish_status(self) -> None:
+        status = self._recorder.status
+        now_ns = self._poll.clock.now().nanoseconds
+        changed = (status.state, status.episode_id, status.message) != self._published
+        if changed or now_ns >= self._next_status_ns:
+            self._next_status_ns = now_ns + int(STATUS_PERIOD_S * 1e9)
+            self._publish(status)
+
+    def _publish(self, status: RecorderStatus) -> None:
+        if status.state is RecorderState.FAULT and self._published != (status.state, status.episode_id, status.message):
+            self.get_logger().error(f"not recording: {status.message}")
+        self._published = (status.state, status.episode_id, status.message)
+        message = EpisodeStatus(
+            state=int(status.state),
+            episode_id=status.episode_id,
+            path=status.path,
+            message=status.message,
+            rows=status.rows,
+            frames=status.frames,
+            frames_dropped=status.frames_dropped,
+            disk_free_mb=status.disk_free_mb,
+            last_outcome=status.last_outcome,
+        )
+        message.stamp = stamps.to_msg(self.ros_now_ns())
+        self._status.publish(message)
+
+    def _report(self) -> tuple[bytes, str, Mapping[str, object]]:
+        status = self._recorder.status
+        values = {
+            "episode": status.episode_id,
+            "rows": status.rows,
+            "frames": status.frames,
+            "frames_dropped": status.frames_dropped,
+            "records_dropped": status.records_dropped,
+            "bad_messages": self._bad_messages,
+            "disk_free_mb": status.disk_free_mb,
+        }
+        if status.state is RecorderState.FAULT:
+            return ERROR, status.message, values
+        if status.frames_dropped or status.records_dropped or self._bad_messages:
+            return WARN, "something was lost, see the counters", values
+        return OK, status.state.name.lower(), values
+
+
+def main() -> None:
+    """Run recorder_node as a process."""
+    run(RecorderNode)
+
+
+if __name__ == "__main__":
+    main()
