@@ -107,7 +107,7 @@ class AlignmentGate:
         return GateState(True, "")
 
     def _problem_of(self, groups: Mapping[str, GroupError]) -> str:
-        """"" when every group is close enough, else the worst one in words."""
+        """ "" when every group is close enough, else the worst one in words."""
         problems: list[tuple[float, str]] = []
         for group, threshold in self._thresholds.items():
             error = groups.get(group)

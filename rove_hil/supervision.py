@@ -207,17 +207,23 @@ class SupervisorCore:
         if press.stamp_ns:
             age_s = (now_ns - press.stamp_ns) / NS_PER_S
             if age_s > self.rules.stale_s:
-                raise IllegalEventError(f"'{press.event}' was pressed {age_s:.1f} s ago, limit {self.rules.stale_s:.1f} s")
+                raise IllegalEventError(
+                    f"'{press.event}' was pressed {age_s:.1f} s ago, limit {self.rules.stale_s:.1f} s"
+                )
             if -age_s > self.rules.stale_s:
                 raise IllegalEventError(f"'{press.event}' is stamped {-age_s:.1f} s in the future: clocks disagree")
         if press.expected_mode not in (None, self.mode):
             raise IllegalEventError(f"'{press.event}' was meant for {press.expected_mode}, but the mode is {self.mode}")
         open_id = self.attempt.episode_id if self.attempt else ""
         if press.episode_id and press.episode_id != open_id:
-            raise IllegalEventError(f"'{press.event}' was meant for attempt {press.episode_id}, open is {open_id or 'none'}")
+            raise IllegalEventError(
+                f"'{press.event}' was meant for attempt {press.episode_id}, open is {open_id or 'none'}"
+            )
         last_ns = self._pressed_ns.get((press.device, press.event))
         if last_ns is not None and 0 <= now_ns - last_ns < self.rules.debounce_s * NS_PER_S:
-            raise IllegalEventError(f"'{press.event}' from {press.device} repeated within {self.rules.debounce_s:.2f} s")
+            raise IllegalEventError(
+                f"'{press.event}' from {press.device} repeated within {self.rules.debounce_s:.2f} s"
+            )
 
     def _check_guards(self, event: Event, conditions: Conditions) -> None:
         """Refuse what the table allows but the situation does not."""
@@ -274,9 +280,13 @@ class SupervisorCore:
         """The step that the supervisor adds: PAUSED is only passed through after these."""
         now_ns = conditions.now_ns
         if event is Event.HAND_BACK and not self._resume_problem(conditions):
-            return self._enter(Press(Event.RESUME, SELF, now_ns), step(self.mode, Event.RESUME), now_ns, "handed back to the policy")
+            return self._enter(
+                Press(Event.RESUME, SELF, now_ns), step(self.mode, Event.RESUME), now_ns, "handed back to the policy"
+            )
         if event is Event.CLEAR and self.attempt is None:
-            return self._enter(Press(Event.ABORT, SELF, now_ns), step(self.mode, Event.ABORT), now_ns, "no attempt was open")
+            return self._enter(
+                Press(Event.ABORT, SELF, now_ns), step(self.mode, Event.ABORT), now_ns, "no attempt was open"
+            )
         return None
 
     def _refuse(self, press: Press, reason: str) -> Answer:

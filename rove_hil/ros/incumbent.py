@@ -9,9 +9,9 @@ from typing import Any
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rove_msgs.msg import ControlMode, EpisodeStatus
 
 from rove_core.ros import topics
-from rove_msgs.msg import ControlMode, EpisodeStatus
 
 # Discovery mostly takes .1 s on one host, 2 s when a first announcement got lost; a heartbeat comes every .05 s.
 LISTEN_S = 2.5

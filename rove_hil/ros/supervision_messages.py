@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from rove_msgs.msg import ControlMode, SupervisorEvent
+
 from rove_core.errors import IllegalEventError, nearest
 from rove_core.modes import Event, Mode
 from rove_core.ros import stamps
 from rove_hil.supervision import Answer, Press, State
-from rove_msgs.msg import ControlMode, SupervisorEvent
 
 
 def press_of(message: SupervisorEvent) -> Press:

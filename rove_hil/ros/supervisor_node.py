@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from pydantic import Field
 from rclpy.serialization import deserialize_message
+from rove_msgs.msg import CommandTrace, ControlMode, EpisodeStatus, SupervisorEvent, TeleopTarget
+from rove_msgs.srv import SendEvent, StartEpisode
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool
 
@@ -28,8 +30,6 @@ from rove_hil.ros import supervision_messages as messages
 from rove_hil.ros.incumbent import is_supervised, open_recording
 from rove_hil.supervision import SELF, Answer, Attempt, Conditions, Press, Rules, SupervisorCore
 from rove_hil.watchdogs import Limits, Watch
-from rove_msgs.msg import CommandTrace, ControlMode, EpisodeStatus, SupervisorEvent, TeleopTarget
-from rove_msgs.srv import SendEvent, StartEpisode
 
 # policy_node reports once a second; two may get lost.
 POLICY_REPORT_S = 3.5
@@ -43,13 +43,21 @@ class SupervisorParameters(ConfigModel):
 
     robot: str = Field("iron_r01", description="robot, by name or YAML file")
     heartbeat_hz: float = Field(20.0, gt=0, le=200, description="rate of /rove/mode [Hz]")
-    debounce_s: float = Field(0.25, ge=0, description="the same event from the same device within this is one press [s]")
+    debounce_s: float = Field(
+        0.25, ge=0, description="the same event from the same device within this is one press [s]"
+    )
     stale_event_s: float = Field(1.0, gt=0, description="presses older than this are refused [s]")
     policy_stall_s: float = Field(2.0, gt=0, description="ROLLOUT without a usable action for longer pauses [s]")
-    operator_stale_s: float = Field(0.3, gt=0, description="TAKEOVER without an operator pose for longer aligns again [s]")
+    operator_stale_s: float = Field(
+        0.3, gt=0, description="TAKEOVER without an operator pose for longer aligns again [s]"
+    )
     joint_states_stale_s: float = Field(0.5, gt=0, description="moving without joint states for longer is a fault [s]")
-    trace_stale_s: float = Field(0.5, gt=0, description="moving without a sign of filter_node for longer is a fault [s]")
-    recorder_stale_s: float = Field(2.0, gt=0, description="without a sign of recorder_node for longer no attempt starts [s]")
+    trace_stale_s: float = Field(
+        0.5, gt=0, description="moving without a sign of filter_node for longer is a fault [s]"
+    )
+    recorder_stale_s: float = Field(
+        2.0, gt=0, description="without a sign of recorder_node for longer no attempt starts [s]"
+    )
     pause_warning_s: float = Field(60.0, gt=0, description="PAUSED for longer is worth a warning, never motion [s]")
     alignment: tuple[str, ...] = Field(
         ("head=0.5", "waist=0.5", "left_arm=0.3", "right_arm=0.3", "left_hand=0.8", "right_hand=0.8"),
@@ -239,7 +247,9 @@ class SupervisorNode(RoveNode):
             response.mode, response.epoch = self._core.mode.number, self._core.epoch
         return response
 
-    def _on_start_episode(self, request: StartEpisode.Request, response: StartEpisode.Response) -> StartEpisode.Response:
+    def _on_start_episode(
+        self, request: StartEpisode.Request, response: StartEpisode.Response
+    ) -> StartEpisode.Response:
         with self._lock:
             try:
                 attempt = _attempt(request)
@@ -289,7 +299,11 @@ class SupervisorNode(RoveNode):
     def _report(self) -> tuple[bytes, str, Mapping[str, object]]:
         with self._lock:
             state, conditions = self._core.state(), self._conditions()
-        values = {"mode": state.mode, "epoch": state.epoch, "attempt": state.attempt.episode_id if state.attempt else ""}
+        values = {
+            "mode": state.mode,
+            "epoch": state.epoch,
+            "attempt": state.attempt.episode_id if state.attempt else "",
+        }
         values |= {"policy": conditions.policy_problem or "ready", "recorder": conditions.recording_problem or "ready"}
         if state.attempt and conditions.recording_problem:
             return ERROR, f"not recording: {conditions.recording_problem}", values
@@ -315,7 +329,9 @@ def _gate(parameters: SupervisorParameters) -> AlignmentGate:
         except ValueError:
             raise ConfigError(f"parameter 'alignment': '{item}' is not group=radians") from None
         if group not in groups:
-            raise ConfigError(f"parameter 'alignment': the robot has no group '{group}'", f"groups: {', '.join(groups)}")
+            raise ConfigError(
+                f"parameter 'alignment': the robot has no group '{group}'", f"groups: {', '.join(groups)}"
+            )
     return AlignmentGate(thresholds, required=parameters.alignment_required, dwell_s=parameters.alignment_dwell_s)
 
 

@@ -20,7 +20,9 @@ def gate() -> AlignmentGate:
     return AlignmentGate({"arm": 0.3, "hand": 0.6}, required=("arm",), dwell_s=0.4, max_gap_s=0.2)
 
 
-def feed(subject: AlignmentGate, start_ns: int, duration_s: float, arm: GroupError, hand: GroupError) -> tuple[int, GateState]:
+def feed(
+    subject: AlignmentGate, start_ns: int, duration_s: float, arm: GroupError, hand: GroupError
+) -> tuple[int, GateState]:
     state = subject.state(start_ns)
     for now_ns in range(start_ns, start_ns + int(duration_s * NS_PER_S), PERIOD_NS):
         state = subject.update(now_ns, {"arm": arm, "hand": hand})

@@ -23,7 +23,9 @@ EXPECTED = {
     Mode.ESTOP: "reset>IDLE estop>ESTOP",
 }
 TABLE = {
-    (mode, Event(pair.split(">")[0])): Mode(pair.split(">")[1]) for mode, row in EXPECTED.items() for pair in row.split()
+    (mode, Event(pair.split(">")[0])): Mode(pair.split(">")[1])
+    for mode, row in EXPECTED.items()
+    for pair in row.split()
 }
 
 
@@ -49,5 +51,9 @@ def test_only_a_reset_leaves_an_emergency_stop() -> None:
 
 
 def test_nothing_but_a_start_or_a_person_sets_the_robot_in_motion() -> None:
-    into_motion = {event for (mode, event), after in TRANSITIONS.items() if after in {Mode.ROLLOUT, Mode.TAKEOVER} and after is not mode}
+    into_motion = {
+        event
+        for (mode, event), after in TRANSITIONS.items()
+        if after in {Mode.ROLLOUT, Mode.TAKEOVER} and after is not mode
+    }
     assert into_motion == {Event.START, Event.RESUME, Event.GO, Event.FORCE_GO}

@@ -1,0 +1,255 @@
+"""What runs in a session, as data: one description that `rove deploy` and `ros2 launch` both carry out."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import IntEnum, StrEnum
+from pathlib import Path
+from typing import Any
+
+import rove_core.ros
+from rove_core.errors import ConfigError
+
+Value = str | int | float | bool | tuple[str, ...]
+
+# Where the scripted operator's motion capture comes from: a port of its own for every domain.
+MOCAP_PORT = 5560
+
+
+class Restart(StrEnum):
+    """When a node that ended is started again."""
+
+    NEVER = "never"
+    ON_FAILURE = "on_failure"
+
+
+class Phase(IntEnum):
+    """Nodes start phase by phase: the next one begins when every node of this one is active."""
+
+    # Alone at first: it refuses a domain that is taken, before anything of ours speaks in it.
+    SUPERVISION = 0
+    ROBOT = 1
+    STACK = 2
+    PEOPLE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSpec:
+    """One node.
+
+    Attributes:
+        package, executable: as `ros2 run` wants them.
+        module: the same, as `python -m` wants it: works without a ROS installation.
+        restart, max_restarts: what happens when it fails, and how often within a session.
+        required: the session cannot go on without it.
+        ends_session: when it ends, the session is over, and its exit code is the session's.
+        terminal: reads keys, so it needs the terminal and not a log file.
+    """
+
+    name: str
+    package: str
+    executable: str
+    module: str
+    phase: Phase
+    parameters: Mapping[str, Value] = field(default_factory=dict)
+    remappings: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
+    required: bool = True
+    restart: Restart = Restart.NEVER
+    max_restarts: int = 5
+    ends_session: bool = False
+    terminal: bool = False
+
+    def ros_parameters(self) -> dict[str, Any]:
+        """Parameters as ROS takes them: lists, and no empty ones, which would have no type."""
+        plain = {key: list(value) if isinstance(value, tuple) else value for key, value in self.parameters.items()}
+        return {key: value for key, value in plain.items() if value != []}
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """All nodes in the order in which they start, and what their environment needs besides."""
+
+    nodes: tuple[NodeSpec, ...]
+    env: Mapping[str, str]
+
+    def phase(self, phase: Phase) -> tuple[NodeSpec, ...]:
+        """The nodes of one phase."""
+        return tuple(node for node in self.nodes if node.phase is phase)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What somebody wants to run.
+
+    Attributes:
+        robot: "sim", or the name of a real robot whose driver runs already.
+        model: the robot's joints, by name or YAML file.
+        policy: folder of the bundle; None for demonstrations.
+        operator: "scripted:PROFILE", "mocap:URL" or "none".
+        supervisor: "scripted", "keyboard" or "none" (somebody else presses, through topics).
+        out_dir: the session's folder.
+        speed: simulated seconds per second.
+    """
+
+    out_dir: Path
+    robot: str = "sim"
+    model: str = "iron_r01"
+    task: str = "whiteboard"
+    policy: Path | None = None
+    operator: str = "none"
+    supervisor: str = "none"
+    episodes: int = 3
+    seed: int = 0
+    speed: float = 1.0
+    start_stage: int = 0
+    demonstrations: bool = False
+    cameras: tuple[str, ...] = ("head",)
+    device: str = "cpu"
+    domain: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work. Raises ConfigError."""
+        kind, _, detail = self.operator.partition(":")
+        if kind not in ("scripted", "mocap", "none") or (kind in ("scripted", "mocap")) != bool(detail):
+            raise ConfigError(
+                f"operator '{self.operator}'", "use scripted:PROFILE, mocap:URL (tcp://host:port) or none"
+            )
+        if self.supervisor not in ("scripted", "keyboard", "none"):
+            raise ConfigError(f"supervisor '{self.supervisor}'", "use scripted, keyboard or none")
+        if not self.simulated and (kind == "scripted" or self.supervisor == "scripted"):
+            raise ConfigError(
+                f"scripted people only exist in the simulation, not around {self.robot}", "use --robot sim"
+            )
+        if not self.simulated and self.speed != 1.0:
+            raise ConfigError(f"a real robot runs at speed 1, not {self.speed}")
+        if self.demonstrations and kind == "none":
+            raise ConfigError("demonstrations need an operator", "add --operator scripted:expert or mocap:URL")
+        if self.policy is None and not self.demonstrations:
+            raise ConfigError("an attempt needs a policy", "give --policy BUNDLE, or --demonstrations with an operator")
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the robot is the simulator."""
+        return self.robot == "sim"
+
+    @property
+    def mocap_url(self) -> str:
+        """Where motion capture is published."""
+        kind, _, detail = self.operator.partition(":")
+        return detail if kind == "mocap" else f"tcp://127.0.0.1:{MOCAP_PORT + self.domain}"
+
+    @property
+    def ground_truth(self) -> str:
+        """The file for what truly happened in a simulation."""
+        return str(self.out_dir / "ground_truth.jsonl")
+
+
+def describe(settings: Settings) -> Deployment:
+    """The deployment that `settings` asks for."""
+    nodes = [_supervisor(settings)]
+    if settings.simulated:
+        nodes.append(_simulator(settings))
+    nodes += _stack(settings)
+    nodes += _people(settings)
+    if settings.speed != 1.0:
+        nodes = [_on_simulated_time(node) for node in nodes]
+    return Deployment(tuple(nodes), environment())
+
+
+def environment(current: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """What every process of a deployment needs in its environment besides `current`."""
+    profile = Path(rove_core.ros.__file__).with_name("fastdds_profile.xml")
+    defaults = {
+        # The wheels of ROS set no such path; a sourced workspace does.
+        "AMENT_PREFIX_PATH": sys.prefix,
+        "FASTDDS_DEFAULT_PROFILES_FILE": str(profile),
+        # A robot and its people on one host. A console elsewhere: set it to SUBNET before.
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+        # Small matrices on many threads only fight over the cores that the control loops need.
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "RCUTILS_COLORIZED_OUTPUT": "0",
+        "PYTHONUNBUFFERED": "1",
+    }
+    return {name: value for name, value in defaults.items() if not current.get(name)}
+
+
+def _node(package: str, python: str, name: str, phase: Phase, parameters: Mapping[str, Value], **more: Any) -> NodeSpec:
+    return NodeSpec(name, package, name, f"{python}.ros.{name}", phase, parameters, **more)
+
+
+def _supervisor(settings: Settings) -> NodeSpec:
+    # Presses are dated in simulated time, but travel in real time.
+    stale_event_s = max(1.0, settings.speed)
+    parameters: dict[str, Value] = {"robot": settings.model, "stale_event_s": stale_event_s}
+    return _node("rove_hil", "rove_hil", "supervisor_node", Phase.SUPERVISION, parameters, restart=Restart.ON_FAILURE)
+
+
+def _simulator(settings: Settings) -> NodeSpec:
+    parameters: dict[str, Value] = {
+        "robot": settings.model,
+        "task": settings.task,
+        "seed": settings.seed,
+        "speed": settings.speed,
+        "cameras": settings.cameras,
+    }
+    return _node("rove_sim", "rove_sim", "sim_node", Phase.ROBOT, parameters, env={"MUJOCO_GL": "egl"})
+
+
+def _stack(settings: Settings) -> list[NodeSpec]:
+    again = {"restart": Restart.ON_FAILURE}
+    robot: dict[str, Value] = {"robot": settings.model}
+    recording = robot | {"out_dir": str(settings.out_dir), "cameras": settings.cameras}
+    nodes = [
+        _node("rove_hil", "rove_hil", "filter_node", Phase.STACK, robot, **again),
+        _node("rove_hil", "rove_recorder", "recorder_node", Phase.STACK, recording, **again),
+    ]
+    if settings.operator != "none":
+        parameters = robot | {"mocap_url": settings.mocap_url}
+        nodes.append(_node("rove_hil", "rove_hil", "retarget_node", Phase.STACK, parameters, **again))
+    if settings.policy is not None and not settings.demonstrations:
+        parameters = robot | {"bundle": str(settings.policy), "device": settings.device}
+        nodes.append(_node("rove_hil", "rove_inference", "policy_node", Phase.STACK, parameters, **again))
+    return nodes
+
+
+def _people(settings: Settings) -> list[NodeSpec]:
+    nodes = []
+    kind, _, profile = settings.operator.partition(":")
+    if kind == "scripted":
+        parameters: dict[str, Value] = {
+            "robot": settings.model,
+            "profile": profile,
+            "bind_url": settings.mocap_url,
+            "seed": settings.seed,
+            "ground_truth": settings.ground_truth,
+        }
+        nodes.append(_node("rove_sim", "rove_sim", "scripted_operator", Phase.PEOPLE, parameters))
+    if settings.supervisor == "scripted":
+        parameters = {
+            "robot": settings.model,
+            "task": settings.task,
+            "episodes": settings.episodes,
+            "seed": settings.seed,
+            "operator": "none" if kind == "none" else "scripted",
+            "demonstration": settings.demonstrations,
+            "start_stage": settings.start_stage,
+            "ground_truth": settings.ground_truth,
+        }
+        nodes.append(_node("rove_sim", "rove_sim", "scripted_supervisor", Phase.PEOPLE, parameters, ends_session=True))
+    if settings.supervisor == "keyboard":
+        parameters = {"task": settings.task, "start_stage": settings.start_stage, "episodes": settings.episodes}
+        parameters["demonstration"] = settings.demonstrations
+        nodes.append(
+            _node("rove_hil", "rove_hil", "keyboard_node", Phase.PEOPLE, parameters, ends_session=True, terminal=True)
+        )
+    return nodes
+
+
+def _on_simulated_time(node: NodeSpec) -> NodeSpec:
+    # The simulator makes the time that the others follow.
+    return node if node.name == "sim_node" else replace(node, parameters={**node.parameters, "use_sim_time": True})

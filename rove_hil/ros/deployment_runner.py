@@ -1,0 +1,157 @@
+"""Carries out a deployment: start in order, watch, say what happens, end everything."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import yaml
+
+from rove_core.errors import RoveError
+from rove_core.modes import Mode, Stage
+from rove_hil.deployment import Deployment, NodeSpec, Phase, Restart
+from rove_hil.processes import Command, Ended, Processes, tail
+from rove_hil.progress import Progress
+from rove_hil.ros.session_monitor import SessionMonitor
+from rove_hil.shared_memory import remove_orphans
+
+# Imports, models and first inference on a busy small machine [s].
+READY_S = 60.0
+# The recorder writes out its last second and renames [s].
+CLOSE_S = 10.0
+POLL_S = 0.1
+EXIT_INTERRUPTED = 130
+
+
+class DeploymentError(RoveError, RuntimeError):
+    """A session that could not start or go on. The hint is the tail of the log that says why."""
+
+
+class DeploymentRunner:
+    """Runs one session.
+
+    Args:
+        say: prints a line.
+        show: replaces the progress line; None where there is no terminal to do that on.
+    """
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        session_dir: Path,
+        attempts: int,
+        say: Callable[[str], None],
+        show: Callable[[str], None] | None,
+    ) -> None:
+        self._deployment = deployment
+        self._log_dir = session_dir / "logs"
+        self._specs = {node.name: node for node in deployment.nodes}
+        self._say, self._show = say, show
+        self._progress = Progress(attempts)
+        self._interrupted = 0
+        self._result: int | None = None
+
+    def run(self) -> int:
+        """Returns 0 after the planned attempts, 130 after Ctrl-C.
+
+        Raises:
+            DeploymentError: a node did not become ready, or died for good.
+        """
+        began_s = time.time()
+        restore = {
+            number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        }
+        try:
+            with Processes(self._log_dir) as processes, SessionMonitor() as monitor:
+                try:
+                    for phase in Phase:
+                        self._start(phase, processes, monitor)
+                    while self._result is None and not self._interrupted:
+                        self._watch(processes, monitor)
+                finally:
+                    self._end_attempt(monitor)
+        finally:
+            for number, handler in restore.items():
+                signal.signal(number, handler)
+            remove_orphans(began_s, time.time())
+        return EXIT_INTERRUPTED if self._interrupted else self._result or 0
+
+    def _on_signal(self, number: int, _: FrameType | None) -> None:
+        self._interrupted = number
+
+    def _start(self, phase: Phase, processes: Processes, monitor: SessionMonitor) -> None:
+        specs = self._deployment.phase(phase)
+        for spec in specs:
+            processes.start(self._command(spec))
+        readiness = monitor.readiness([spec.name for spec in specs])
+        deadline = time.monotonic() + READY_S
+        try:
+            while not (self._interrupted or self._result is not None or readiness.poll()):
+                self._watch(processes, monitor)
+                if time.monotonic() > deadline:
+                    name = readiness.waiting[0]
+                    raise DeploymentError(f"{name} is not ready after {READY_S:.0f} s", tail(processes.log(name)))
+        finally:
+            readiness.close()
+
+    def _watch(self, processes: Processes, monitor: SessionMonitor) -> None:
+        """A moment of the session."""
+        monitor.spin(POLL_S)
+        for ended in processes.poll():
+            self._on_ended(ended)
+        now_s = time.monotonic()
+        if (mode := monitor.mode) is not None:
+            line = self._progress.update(
+                now_s, Mode.from_number(mode.mode), Stage(mode.stage), mode.episode_id, mode.event
+            )
+            if line:
+                self._say(line)
+        if self._show is not None:
+            self._show(self._progress.line(now_s))
+
+    def _on_ended(self, ended: Ended) -> None:
+        spec = self._specs[ended.name]
+        if ended.restarted:
+            self._say(f"{ended.name}: {ended.how}; started again, the robot holds meanwhile (log: {ended.log})")
+            remove_orphans(0.0, time.time())
+        elif spec.ends_session and ended.code == 0:
+            self._result = 0
+        elif spec.required:
+            raise DeploymentError(f"{ended.name} ended: {ended.how}", _why(ended))
+        else:
+            self._say(f"{ended.name} ended: {ended.how} (log: {ended.log})")
+
+    def _end_attempt(self, monitor: SessionMonitor) -> None:
+        """Nothing is ended while an attempt is open: the record would not know why."""
+        reason = "interrupted" if self._interrupted else "the session ended"
+        if not monitor.abort(reason, CLOSE_S):
+            self._say("the open attempt could not be closed; `rove episodes recover` makes it readable")
+        elif self._progress.open:
+            monitor.spin(POLL_S)
+            mode = monitor.mode
+            if mode is not None and not mode.episode_id:
+                self._say(self._progress.update(time.monotonic(), Mode.IDLE, Stage.NONE, "", mode.event))
+
+    def _command(self, spec: NodeSpec) -> Command:
+        argv = [sys.executable, "-m", spec.module, "--ros-args", "--log-level", "info"]
+        for old, new in spec.remappings.items():
+            argv += ["-r", f"{old}:={new}"]
+        parameters = self._log_dir / f"{spec.name}.parameters.yaml"
+        parameters.write_text(_parameter_file(spec.name, spec.ros_parameters()), encoding="utf-8")
+        argv += ["--params-file", str(parameters)]
+        env = {**self._deployment.env, "ROS_LOG_DIR": str(self._log_dir / "ros"), **spec.env}
+        restarts = spec.max_restarts if spec.restart is Restart.ON_FAILURE else 0
+        return Command(spec.name, argv, env, restarts, spec.terminal)
+
+
+def _parameter_file(name: str, parameters: Mapping[str, Any]) -> str:
+    return yaml.safe_dump({name: {"ros__parameters": dict(parameters)}})
+
+
+def _why(ended: Ended) -> str:
+    return f"the end of {ended.log}:\n{tail(ended.log)}"

@@ -1,0 +1,76 @@
+"""What `rove deploy` sees and says of a session: the mode, the recorder, and an abort when people leave."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+from rove_msgs.msg import ControlMode, EpisodeStatus, SupervisorEvent
+from rove_msgs.srv import SendEvent
+
+from rove_core.modes import Event
+from rove_core.ros import topics
+from rove_hil.ros.readiness import Readiness
+
+
+class SessionMonitor:
+    """A node of its own beside the session. Use as a context manager; nothing runs but in `spin`."""
+
+    def __enter__(self) -> SessionMonitor:
+        # Signals are for the runner: it ends the attempt before it ends anything else.
+        rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+        self.node = Node(f"rove_deploy_{os.getpid()}")
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self.node)
+        self.mode: ControlMode | None = None
+        self.status: EpisodeStatus | None = None
+        self.node.create_subscription(ControlMode, topics.MODE, self._on_mode, topics.QOS_MODE)
+        self.node.create_subscription(EpisodeStatus, topics.EPISODE_STATUS, self._on_status, topics.QOS_EPISODE_STATUS)
+        self._send = self.node.create_client(SendEvent, topics.SEND_EVENT)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._executor.shutdown()
+        self.node.destroy_node()
+        rclpy.try_shutdown()
+
+    def _on_mode(self, mode: ControlMode) -> None:
+        self.mode = mode
+
+    def _on_status(self, status: EpisodeStatus) -> None:
+        self.status = status
+
+    def spin(self, duration_s: float) -> None:
+        """Take what arrives for `duration_s`."""
+        deadline = time.monotonic() + duration_s
+        while (remaining := deadline - time.monotonic()) > 0:
+            self._executor.spin_once(timeout_sec=remaining)
+
+    def readiness(self, names: list[str]) -> Readiness:
+        """Ask these nodes whether they are active."""
+        return Readiness(self.node, names)
+
+    def abort(self, reason: str, limit_s: float) -> bool:
+        """End the open attempt as aborted and wait until the recorder has closed it. False when that failed."""
+        if self.mode is None or not self.mode.episode_id:
+            return True
+        episode_id = self.mode.episode_id
+        # No stamp: this process does not follow simulated time, and an abort is meant whenever it arrives.
+        event = SupervisorEvent(event=str(Event.ABORT), device="node:rove_deploy", payload=reason)
+        event.expected_mode = SupervisorEvent.MODE_ANY
+        event.episode_id = episode_id
+        self._send.call_async(SendEvent.Request(event=event))
+        deadline = time.monotonic() + limit_s
+        while time.monotonic() < deadline:
+            self.spin(0.05)
+            recording = self.status is not None and self.status.state in (
+                EpisodeStatus.STATE_RECORDING,
+                EpisodeStatus.STATE_CLOSING,
+            )
+            if self.mode.episode_id != episode_id and not recording:
+                return True
+        return False
