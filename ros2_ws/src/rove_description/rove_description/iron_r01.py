@@ -82,7 +82,13 @@ def build() -> Robot:
 
 
 def _pelvis() -> Link:
-    pitch = Link("waist_pitch_link", Pose((0.0, 0.0, 0.04)), _KNUCKLE, Joint("waist_pitch", (0, 1, 0), "waist"), children=(_torso(),))
+    pitch = Link(
+        "waist_pitch_link",
+        Pose((0.0, 0.0, 0.04)),
+        _KNUCKLE,
+        Joint("waist_pitch", (0, 1, 0), "waist"),
+        children=(_torso(),),
+    )
     yaw = Link(
         "waist_yaw_link",
         Pose((0.0, 0.0, WAIST_HEIGHT - 0.04)),
@@ -261,5 +267,3 @@ def _forearm(side: str) -> Link:
         sites=(Site(f"{side}_elbow_site"),),
         children=(wrist_yaw,),
     )
-
-

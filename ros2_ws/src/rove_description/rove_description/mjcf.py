@@ -50,7 +50,16 @@ def _defaults(root: Element, robot: Robot) -> None:
         # Fingertips are rubber: more grip, and torsion so that a held thing does not spin.
         friction = (0.8, 0.005, 0.0001) if name == "body" else (1.4, 0.02, 0.0005)
         condim = 3 if name == "body" else 4
-        add(touch, "geom", contype=contype, conaffinity=conaffinity, group=_COLLISION_GROUP, mass=0, condim=condim, friction=friction)
+        add(
+            touch,
+            "geom",
+            contype=contype,
+            conaffinity=conaffinity,
+            group=_COLLISION_GROUP,
+            mass=0,
+            condim=condim,
+            friction=friction,
+        )
     for name, drive in robot.drives.items():
         kind = add(top, "default", class_=name)
         add(kind, "joint", armature=drive.armature, damping=drive.friction)
