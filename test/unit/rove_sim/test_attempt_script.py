@@ -120,6 +120,12 @@ def test_a_press_that_changed_nothing_is_repeated() -> None:
     assert watched.run(4.0, situation(Mode.PAUSED), see()).count(Event.FAIL) in (3, 4)
 
 
-def test_idle_and_faults_are_not_answered() -> None:
-    for mode in (Mode.IDLE, Mode.FAULT, Mode.ESTOP):
-        assert Watched().run(2.0, situation(mode), see(success=True)) == []
+def test_a_fault_is_cleared_not_forgotten() -> None:
+    watched = Watched()
+    assert watched.run(1.9, situation(Mode.FAULT), see()) == []
+    assert watched.run(0.5, situation(Mode.FAULT), see()) == [Event.CLEAR]
+
+
+@pytest.mark.parametrize("mode", [Mode.IDLE, Mode.ESTOP])
+def test_idle_and_emergency_stop_are_left_alone(mode: Mode) -> None:
+    assert Watched().run(4.0, situation(mode), see(success=True)) == []

@@ -30,6 +30,7 @@ class SupervisorHabits(ConfigModel):
     mark_after_approach_m: float = Field(0.1, gt=0, description="approach since takeover that shows recovery")
     hopeless_s: float = Field(20.0, gt=0, description="without progress before an attempt without operator is ended")
     hand_back_probability: float = Field(0.0, ge=0, le=1, description="of giving the robot back to the policy")
+    clear_after_s: float = Field(2.0, gt=0, description="from a fault to the first try to clear it")
     repeat_s: float = Field(1.0, gt=0, description="a press that changed nothing is repeated after this")
 
 
@@ -119,6 +120,9 @@ class AttemptScript:
                 return self._start_of_takeover(now_ns, situation, in_mode_s)
             case Mode.TAKEOVER:
                 return self._during_takeover(now_ns, situation)
+            case Mode.FAULT:
+                return Event.CLEAR if in_mode_s >= self._habits.clear_after_s else None
+        # An e-stop was somebody's decision: only they release it.
         return None
 
     def _outcome(self, now_ns: int) -> Event | None:
