@@ -1,0 +1,38 @@
+"""What runs a model: arrays in by name, arrays out by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """Declaration of a model's input or output. None in `shape` is a free dimension."""
+
+    shape: tuple[int | None, ...]
+    dtype: np.dtype[Any]
+
+
+class Backend(Protocol):
+    """A loaded model."""
+
+    @property
+    def inputs(self) -> Mapping[str, TensorInfo]:
+        """The tensors that `run` needs."""
+        ...
+
+    @property
+    def outputs(self) -> Mapping[str, TensorInfo]:
+        """The tensors that `run` returns."""
+        ...
+
+    def run(self, tensors: Mapping[str, Array]) -> dict[str, Array]:
+        """Evaluate the model; called from one thread at a time. Raises PolicyError when that fails."""
+        ...

@@ -1,0 +1,131 @@
+"""A bundle that is ready to answer: model open, shapes checked against the robot, warmed up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from rove_core.errors import BundleError, PolicyError
+from rove_core.joint_space import JointSpace
+from rove_inference.backends import Array, Backend, TensorInfo
+from rove_inference.backends.onnx import OnnxBackend
+from rove_inference.bundle import Bundle, load_bundle
+from rove_inference.decoders import direct
+from rove_inference.observation import Observation
+from rove_inference.preprocess import prepare_image
+
+STATE_INPUT = "state"
+
+# The first runs of a session allocate and pick kernels; the figures of the rest are what to expect.
+WARM_UP_RUNS = 8
+WARM_UP_SKIPPED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A policy's answer.
+
+    Attributes:
+        positions: [rad], shape (horizon, dim), in JointSpace order; step 0 is the observation's moment.
+        clipped: how many of them were brought back inside the joint limits.
+        inference_ms: time in the model alone.
+    """
+
+    positions: npt.NDArray[np.float32]
+    clipped: int
+    inference_ms: float
+
+
+class Policy:
+    """Answers observations with chunks. One thread at a time."""
+
+    def __init__(self, bundle: Bundle, backend: Backend, space: JointSpace) -> None:
+        """Check the model's tensors against the bundle and the robot, and warm it up.
+
+        Raises:
+            BundleError: tensors are missing, or of another shape or type, or the answer is unusable.
+        """
+        self.bundle = bundle
+        self._backend = backend
+        self._space = space
+        self._check_tensors()
+        self.warm_up_ms = self._warm_up()
+
+    @classmethod
+    def load(cls, path: str | Path, space: JointSpace, device: str = "cpu", threads: int = 1) -> Policy:
+        """Load, verify and warm up the bundle at `path`.
+
+        Raises:
+            BundleError: the bundle cannot be used. JointNameError: it is for other joints.
+            PolicyError: the device is not there.
+        """
+        bundle = load_bundle(path, space)
+        return cls(bundle, OnnxBackend(bundle.model_path, device, threads), space)
+
+    def predict(self, observation: Observation) -> Prediction:
+        """Answer one observation.
+
+        Raises:
+            PolicyError: the model failed, or its answer must not reach the robot.
+        """
+        spec = self.bundle.spec
+        state = observation.state[self.bundle.state_order].astype(np.float32)
+        tensors: dict[str, Array] = {STATE_INPUT: state[None]}
+        for camera in spec.cameras:
+            tensors[camera.input_name] = prepare_image(observation.images[camera.name], camera)[None]
+        start_ns = time.perf_counter_ns()
+        answer = self._backend.run(tensors)
+        inference_ms = (time.perf_counter_ns() - start_ns) * 1e-6
+        positions, clipped = direct.decode(
+            answer[direct.OUTPUT], self._space, spec.horizon, self.bundle.action_order, spec.out_of_limits
+        )
+        return Prediction(positions, clipped, inference_ms)
+
+    def _check_tensors(self) -> None:
+        spec, dim = self.bundle.spec, self._space.dim
+        inputs = {STATE_INPUT: TensorInfo((1, dim), np.dtype(np.float32))}
+        for camera in spec.cameras:
+            inputs[camera.input_name] = TensorInfo((1, 3, camera.height, camera.width), np.dtype(np.uint8))
+        outputs = {direct.OUTPUT: TensorInfo((1, spec.horizon, dim), np.dtype(np.float32))}
+        problems = [
+            *_mismatches("input", inputs, self._backend.inputs, exact=True),
+            *_mismatches("output", outputs, self._backend.outputs, exact=False),
+        ]
+        if problems:
+            raise BundleError(f"bundle '{self.bundle.path.name}': {spec.model}: " + "; ".join(problems))
+
+    def _warm_up(self) -> float:
+        """Median time of an answer to a grey picture at the home pose [ms]."""
+        grey = {c.name: np.full((c.height, c.width, 3), 128, np.uint8) for c in self.bundle.spec.cameras}
+        observation = Observation(0, 0, self._space.home, grey)
+        try:
+            times = [self.predict(observation).inference_ms for _ in range(WARM_UP_RUNS)]
+        except PolicyError as error:
+            raise BundleError(f"bundle '{self.bundle.path.name}': warm-up failed: {error}") from None
+        return float(np.median(times[WARM_UP_SKIPPED:]))
+
+
+def _mismatches(
+    kind: str, expected: Mapping[str, TensorInfo], actual: Mapping[str, TensorInfo], *, exact: bool
+) -> list[str]:
+    """What is wrong with a model's tensors, one line each. With `exact`, no others may be there."""
+    problems = []
+    for name, want in expected.items():
+        have = actual.get(name)
+        if have is None:
+            problems.append(f"no {kind} '{name}' (it has {', '.join(actual)})")
+        elif have.dtype != want.dtype or not _fits(have.shape, want.shape):
+            shape = tuple("any" if size is None else size for size in have.shape)
+            problems.append(f"{kind} '{name}' is {have.dtype} {shape}, expected {want.dtype} {want.shape}")
+    if exact:
+        problems += [f"unknown {kind} '{name}'" for name in actual if name not in expected]
+    return problems
+
+
+def _fits(have: tuple[int | None, ...], want: tuple[int | None, ...]) -> bool:
+    return len(have) == len(want) and all(a is None or a == b for a, b in zip(have, want, strict=True))

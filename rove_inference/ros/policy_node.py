@@ -1,0 +1,228 @@
+"""policy_node: from cameras and joint states to action chunks, while the mode gives the policy the robot."""
+
+from __future__ import annotations
+
+import array
+import threading
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from pydantic import Field
+from rclpy.task import Future
+from rove_msgs.msg import ActionChunk, ControlMode
+from rove_msgs.srv import SwapPolicy
+from sensor_msgs.msg import Image, JointState
+
+from rove_core.config import ConfigModel
+from rove_core.errors import BundleError, JointNameError, RoveError
+from rove_core.joint_space import JointSpace
+from rove_core.modes import Mode
+from rove_core.ros import stamps, topics
+from rove_core.ros.node import ERROR, OK, WARN, RoveNode
+from rove_core.ros.node import main as run
+from rove_inference.observation import ObservationBuffer
+from rove_inference.policy import Policy
+from rove_inference.ros.images import to_rgb
+from rove_inference.worker import Answer, Authority, PolicyWorker
+
+# Cameras run at 30 Hz: with one frame to spare there is a fresh picture when the request is due.
+REPLAN_MARGIN_S = 0.034
+
+SWAP_MODES = frozenset({Mode.IDLE, Mode.PAUSED})
+
+
+class Parameters(ConfigModel):
+    """Parameters of policy_node."""
+
+    robot: str = Field("iron_r01", description="robot of rove_core/robots, or a YAML file")
+    bundle: str = Field("", description="folder of the policy bundle")
+    device: str = Field("cpu", pattern="^(cpu|cuda)$", description="where the model runs: cpu or cuda")
+    threads: int = Field(1, ge=1, le=64, description="threads for one operator of the model")
+    max_age_s: float = Field(0.3, gt=0, le=5, description="how old a picture or joint state may be [s]")
+
+
+class PolicyNode(RoveNode):
+    """Serves one bundle; `/rove/swap_policy` puts another in its place between attempts."""
+
+    NAME = "policy_node"
+
+    def configure(self) -> None:
+        """Load and warm up the bundle; only then are there subscriptions and a chunk topic."""
+        self._parameters = parameters = self.parameters(Parameters)
+        self._worker: PolicyWorker | None = None
+        self._loading = threading.Lock()
+        self._mode = Mode.IDLE
+        self._problem = "loading the bundle"
+        self.diagnose_with(self._report)
+        if not parameters.bundle:
+            raise BundleError("policy_node has no bundle", "set the parameter `bundle` to the folder of one")
+        self._space = JointSpace.load(parameters.robot)
+        self._joint_names: tuple[str, ...] = ()
+        self._joint_order = np.arange(self._space.dim)
+        policy = Policy.load(parameters.bundle, self._space, parameters.device, parameters.threads)
+        self._cameras = tuple(camera.name for camera in policy.bundle.spec.cameras)
+        self._observations = ObservationBuffer(self._cameras, parameters.max_age_s)
+        self._chunks = self.create_publisher(ActionChunk, topics.CHUNK, topics.QOS_CHUNK)
+        self._worker = PolicyWorker(
+            policy, self._observations, self.ros_now_ns, self._publish, self.get_logger().warning, REPLAN_MARGIN_S
+        )
+        self._connect()
+        self._problem = ""
+        self.get_logger().info(f"{policy.bundle.policy_id} is ready, an answer takes {policy.warm_up_ms:.1f} ms")
+
+    def _connect(self) -> None:
+        self.create_subscription(JointState, topics.JOINT_STATES, self._on_joint_state, topics.QOS_JOINT_STATES)
+        self.create_subscription(ControlMode, topics.MODE, self._on_mode, topics.QOS_MODE)
+        for camera in self._cameras:
+            topic = topics.CAMERA_IMAGE.format(name=camera)
+            self.create_subscription(Image, topic, self._on_image(camera), topics.QOS_IMAGE)
+        self.create_service(SwapPolicy, topics.SWAP_POLICY, self._on_swap)
+
+    def activate(self) -> None:
+        """Start inference."""
+        if self._worker is not None:
+            self._worker.start()
+
+    def deactivate(self) -> None:
+        """End inference."""
+        if self._worker is not None:
+            self._worker.close()
+
+    # In
+
+    def _on_joint_state(self, msg: JointState) -> None:
+        names = tuple(msg.name)
+        if names != self._joint_names:
+            try:
+                self._joint_order = self._space.order_of(names)
+            except JointNameError as error:
+                self._problem = str(error)
+                self.get_logger().error(self._problem, throttle_duration_sec=5.0)
+                return
+            self._joint_names, self._problem = names, ""
+        position = np.frombuffer(msg.position, np.float64)[self._joint_order]
+        self._observations.add_state(stamps.to_ns(msg.header.stamp), position)
+        if not self._cameras and self._worker is not None:
+            self._worker.observation_arrived()
+
+    def _on_image(self, camera: str) -> Callable[[Image], None]:
+        def take(msg: Image) -> None:
+            try:
+                image = to_rgb(msg)
+            except RoveError as error:
+                self.get_logger().error(f"camera '{camera}': {error}", throttle_duration_sec=5.0)
+                return
+            self._observations.add_image(camera, stamps.to_ns(msg.header.stamp), image)
+            if self._worker is not None:
+                self._worker.observation_arrived()
+
+        return take
+
+    def _on_mode(self, msg: ControlMode) -> None:
+        self._mode = Mode.from_number(msg.mode)
+        if self._worker is not None:
+            active = self._mode is Mode.ROLLOUT
+            self._worker.set_authority(Authority(active, msg.epoch, msg.episode_id, stamps.to_ns(msg.since)))
+
+    # Out
+
+    def _publish(self, answer: Answer) -> None:
+        chunk, bundle = answer.chunk, answer.policy.bundle
+        self._chunks.publish(
+            ActionChunk(
+                observation_stamp=stamps.to_msg(chunk.observation_ns),
+                request_stamp=stamps.to_msg(answer.request_ns),
+                ready_stamp=stamps.to_msg(answer.ready_ns),
+                epoch=chunk.epoch,
+                episode_id=answer.episode_id,
+                chunk_id=chunk.chunk_id,
+                dt_s=chunk.dt_s,
+                horizon=chunk.horizon,
+                dim=self._space.dim,
+                execute=chunk.execute,
+                data=array.array("f", chunk.positions.tobytes()),
+                policy_id=bundle.policy_id,
+                policy_index=bundle.spec.index,
+                condition=bundle.spec.condition,
+                cfg_beta=1.0,
+                seed=0,
+                inference_ms=answer.prediction.inference_ms,
+            )
+        )
+
+    # Swap
+
+    async def _on_swap(self, request: SwapPolicy.Request, response: SwapPolicy.Response) -> SwapPolicy.Response:
+        """Load beside the running policy, in a thread of its own; switch only while nobody needs it."""
+        worker = self._worker
+        if worker is None or self._mode not in SWAP_MODES:
+            response.reason = f"a policy is swapped in IDLE or PAUSED only, the mode is {self._mode}"
+        elif not self._loading.acquire(blocking=False):
+            response.reason = "another swap is under way"
+        else:
+            try:
+                outcome = await self._load_in_thread(request.bundle_path)
+            finally:
+                self._loading.release()
+            if isinstance(outcome, RoveError):
+                response.reason = str(outcome)
+            elif self._mode not in SWAP_MODES or not worker.swap(outcome):
+                response.reason = f"the mode became {self._mode} while the bundle was loading"
+            else:
+                response.accepted = True
+        response.policy_id = worker.policy.bundle.policy_id if worker is not None else ""
+        log = self.get_logger().info if response.accepted else self.get_logger().warning
+        log(f"swap to '{request.bundle_path}': {response.policy_id if response.accepted else response.reason}")
+        return response
+
+    def _load_in_thread(self, path: str) -> Future:
+        future = Future(executor=self.executor)
+
+        def load() -> None:
+            try:
+                policy = Policy.load(path, self._space, self._parameters.device, self._parameters.threads)
+                cameras = {camera.name for camera in policy.bundle.spec.cameras}
+                if not cameras <= set(self._cameras):
+                    raise BundleError(
+                        f"bundle '{policy.bundle.path.name}' needs cameras {', '.join(sorted(cameras))}; "
+                        f"this node listens to {', '.join(self._cameras) or 'none'}"
+                    )
+                future.set_result(policy)
+            except RoveError as error:
+                future.set_result(error)
+            except Exception as error:  # noqa: BLE001 - the requester must get an answer whatever the loader met
+                future.set_result(BundleError(f"cannot load the bundle: {error}"))
+
+        threading.Thread(target=load, name="bundle-loader", daemon=True).start()
+        return future
+
+    # Diagnostics
+
+    def _report(self) -> tuple[bytes, str, Mapping[str, object]]:
+        worker = self._worker
+        if worker is None or self._problem:
+            return ERROR, self._problem or "no bundle loaded", {}
+        bundle = worker.policy.bundle
+        values: dict[str, object] = {
+            "policy_id": bundle.policy_id,
+            "policy_index": bundle.spec.index,
+            "warm_up_ms": f"{worker.policy.warm_up_ms:.2f}",
+            "stalls": worker.stalls,
+        }
+        for name, times in (("model", worker.model_ms), ("overhead", worker.overhead_ms)):
+            values[f"{name}_p50_ms"] = f"{times.at(0.5):.2f}"
+            values[f"{name}_p99_ms"] = f"{times.at(0.99):.2f}"
+        for name in ("chunks", "dropped_epoch", "refused", "clipped", "missing"):
+            values[name] = worker.counts[name]
+        if worker.trouble:
+            return WARN, worker.trouble, values
+        return OK, f"{bundle.policy_id} ready", values
+
+
+def main() -> None:
+    """Run the node."""
+    run(PolicyNode)
+
+
+if __name__ == "__main__":
+    main()
