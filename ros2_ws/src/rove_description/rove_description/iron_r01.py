@@ -193,8 +193,8 @@ def _head() -> Link:
         ),
         collisions=(Ellipsoid((0.11, 0.11, 0.11), Pose((0.005, 0, 0.10))),),
         sites=(Site("head_site", Pose((0.0, 0, eyes))),),
-        # Just in front of the visor, so that the head does not hide the view.
-        cameras=(Camera("head", (0.112, 0, eyes), 75.0),),
+        # Just in front of the visor, so that the head does not hide the view; tilted to the table in front.
+        cameras=(Camera("head", (0.112, 0, eyes), 75.0, 0.4),),
     )
 
 
