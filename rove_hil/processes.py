@@ -35,7 +35,7 @@ trap '' INT TERM HUP
 groups=
 while read -r line; do [ "$line" = end ] && exit 0; groups="$groups -$line"; done
 sleep {orphan_s}
-for group in $groups; do kill -9 -- "$group" 2>/dev/null; done
+for group in $groups; do kill -s KILL -- "$group" 2>/dev/null; done
 """
 
 _libc = ctypes.CDLL(None, use_errno=True)

@@ -25,6 +25,8 @@ READY_S = 60.0
 # The recorder writes out its last second and renames [s].
 CLOSE_S = 10.0
 POLL_S = 0.1
+# A segment of shared memory that is being made is not locked yet: younger ones are left alone [s].
+MIN_AGE_S = 1.0
 EXIT_INTERRUPTED = 130
 
 
@@ -78,7 +80,7 @@ class DeploymentRunner:
         finally:
             for number, handler in restore.items():
                 signal.signal(number, handler)
-            remove_orphans(began_s, time.time())
+            remove_orphans(began_s, time.time() - MIN_AGE_S)
         return EXIT_INTERRUPTED if self._interrupted else self._result or 0
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
@@ -118,7 +120,7 @@ class DeploymentRunner:
         spec = self._specs[ended.name]
         if ended.restarted:
             self._say(f"{ended.name}: {ended.how}; started again, the robot holds meanwhile (log: {ended.log})")
-            remove_orphans(0.0, time.time())
+            remove_orphans(0.0, time.time() - MIN_AGE_S)
         elif spec.ends_session and ended.code == 0:
             self._result = 0
         elif spec.required:
