@@ -17,6 +17,7 @@ NODES = {
     "retarget_node": "rove_hil.ros.retarget_node",
     "filter_node": "rove_hil.ros.filter_node",
     "recorder_node": "rove_recorder.ros.recorder_node",
+    "keyboard_node": "rove_hil.ros.keyboard_node",
 }
 
 # Under colcon the executables land in lib/rove_hil by themselves (setup.cfg). pip puts them in bin/, where
@@ -107,7 +108,7 @@ setup(
             for pattern in (package, f"{package}.*")
         ]
     ),
-    package_data={"": ["py.typed", "*.yaml", "*.xml", "*.html", "*.html.j2", "*.j2", "*.css"]},
+    package_data={"": ["py.typed", "**/*.yaml", "**/*.xml", "**/*.j2", "**/*.css"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
@@ -128,7 +129,10 @@ setup(
             "doctor = rove_hil.cli.doctor:register",
             "bench = rove_hil.cli.bench:register",
             "episodes = rove_recorder.cli:register",
+            "keyboard = rove_hil.cli.keyboard:register",
         ],
+        # What `rove deploy` prints when it is done; it may not import the recorder itself.
+        "rove.session_summaries": ["episodes = rove_recorder.summary:summarise"],
         "rove.benchmarks": [
             "filter = rove_hil.bench.filter:run",
             "retarget = rove_hil.bench.retarget:run",

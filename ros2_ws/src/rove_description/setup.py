@@ -24,7 +24,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
-    package_data={"": ["*.urdf", "*.xml", "*.yaml", "*.stl", "*.obj", "*.png", "py.typed"]},
+    package_data={"": ["py.typed", "**/*.urdf", "**/*.xml", "**/*.yaml"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
