@@ -131,6 +131,32 @@ class Settings:
         if self.policy is None and not self.demonstrations:
             raise ConfigError("an attempt needs a policy", "give --policy BUNDLE, or --demonstrations with an operator")
 
+    @classmethod
+    def from_text(cls, values: Mapping[str, str]) -> Settings:
+        """Settings from the arguments of `ros2 launch`, as `ARGUMENTS` lists them. Raises ConfigError."""
+        text = {name: values.get(name, default) for name, (default, _) in ARGUMENTS.items()}
+        policy = text["policy"]
+        try:
+            return cls(
+                out_dir=Path(text["out"]).absolute(),
+                robot=text["robot"],
+                model="iron_r01" if text["robot"] == "sim" else text["robot"],
+                task=text["task"],
+                policy=None if policy == "none" else Path(policy).absolute(),
+                operator=text["operator"],
+                supervisor=text["supervisor"],
+                episodes=int(text["episodes"]),
+                seed=int(text["seed"]),
+                speed=float(text["speed"]),
+                start_stage=int(text["start_stage"]),
+                demonstrations=text["demonstrations"].lower() == "true",
+                cameras=tuple(name for name in text["cameras"].split(",") if name),
+                device=text["device"],
+                domain=domain_id(),
+            )
+        except ValueError as error:
+            raise ConfigError(f"launch arguments: {error}") from None
+
     @property
     def simulated(self) -> bool:
         """Whether the robot is the simulator."""
@@ -146,6 +172,32 @@ class Settings:
     def ground_truth(self) -> str:
         """The file for what truly happened in a simulation."""
         return str(self.out_dir / "ground_truth.jsonl")
+
+
+# Arguments of the launch files: name -> default and description.
+ARGUMENTS: Mapping[str, tuple[str, str]] = {
+    "out": ("runs/launch", "folder of this session: episodes and logs"),
+    "robot": ("sim", "sim, or the name of a robot whose driver runs"),
+    "task": ("whiteboard", "what is attempted"),
+    "policy": ("none", "folder of the policy bundle, or none"),
+    "operator": ("none", "scripted:PROFILE, mocap:URL or none"),
+    "supervisor": ("none", "scripted, or none when people press through topics or `rove keyboard`"),
+    "episodes": ("3", "attempts of a scripted supervisor"),
+    "seed": ("0", "of scenes and scripted people"),
+    "speed": ("1.0", "simulated seconds per second"),
+    "start_stage": ("0", "progress stage that attempts start from"),
+    "demonstrations": ("false", "the operator does the whole task"),
+    "cameras": ("head", "cameras to run and record, comma-separated"),
+    "device": ("cpu", "where the policy runs: cpu or cuda"),
+}
+
+
+def domain_id(current: Mapping[str, str] = os.environ) -> int:
+    """The ROS domain of this process. Raises ConfigError."""
+    text = current.get("ROS_DOMAIN_ID") or "0"
+    if not text.isdigit():
+        raise ConfigError(f"ROS_DOMAIN_ID is '{text}'", "set it to a number from 0 to 101")
+    return int(text)
 
 
 def describe(settings: Settings) -> Deployment:

@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 
 from rove_core.errors import BundleError, ConfigError, RecordingError
-from rove_hil.deployment import Settings, describe
+from rove_hil.deployment import Settings, describe, domain_id
 
 # Prints the table of a session's episodes: `summarise(session_dir, *, html) -> str`.
 SUMMARIES_GROUP = "rove.session_summaries"
@@ -61,7 +61,7 @@ def deploy(
     """Run attempts with a policy and people, and leave one episode on disk for each."""
     if domain is not None:
         os.environ["ROS_DOMAIN_ID"] = str(domain)
-    domain = _domain()
+    domain = domain_id()
     simulated = robot == "sim"
     if simulated and task not in TASKS:
         raise ConfigError(f"the simulation has no task '{task}'", f"tasks: {', '.join(TASKS)}")
@@ -121,13 +121,6 @@ def _printers(*, live: bool) -> tuple[Callable[[str], None], Callable[[str], Non
         typer.echo(f"{erase}{line}", nl=False)
 
     return say, show if live else None
-
-
-def _domain() -> int:
-    text = os.environ.get("ROS_DOMAIN_ID") or "0"
-    if not text.isdigit():
-        raise ConfigError(f"ROS_DOMAIN_ID is '{text}'", "set it to a number from 0 to 101")
-    return int(text)
 
 
 def _bundle(policy: str) -> Path | None:
