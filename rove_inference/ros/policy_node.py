@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import array
-import threading
 from collections.abc import Callable, Mapping
 
 import numpy as np
 from pydantic import Field
-from rclpy.task import Future
 from rove_msgs.msg import ActionChunk, ControlMode
 from rove_msgs.srv import SwapPolicy
 from sensor_msgs.msg import Image, JointState
 
 from rove_core.config import ConfigModel
-from rove_core.errors import BundleError, JointNameError, RoveError
+from rove_core.errors import BundleError, JointNameError, PolicyError, RoveError
 from rove_core.joint_space import JointSpace
 from rove_core.modes import Mode
 from rove_core.ros import stamps, topics
@@ -50,7 +48,6 @@ class PolicyNode(RoveNode):
         """Load and warm up the bundle; only then are there subscriptions and a chunk topic."""
         self._parameters = parameters = self.parameters(Parameters)
         self._worker: PolicyWorker | None = None
-        self._loading = threading.Lock()
         self._mode = Mode.IDLE
         self._problem = "loading the bundle"
         self.diagnose_with(self._report)
@@ -92,6 +89,11 @@ class PolicyNode(RoveNode):
 
     def _on_joint_state(self, msg: JointState) -> None:
         names = tuple(msg.name)
+        if len(msg.position) != len(names):
+            self.get_logger().error(
+                f"joint state has {len(names)} names and {len(msg.position)} positions", throttle_duration_sec=5.0
+            )
+            return
         if names != self._joint_names:
             try:
                 self._joint_order = self._space.order_of(names)
@@ -152,49 +154,36 @@ class PolicyNode(RoveNode):
 
     # Swap
 
-    async def _on_swap(self, request: SwapPolicy.Request, response: SwapPolicy.Response) -> SwapPolicy.Response:
-        """Load beside the running policy, in a thread of its own; switch only while nobody needs it."""
+    def _on_swap(self, request: SwapPolicy.Request, response: SwapPolicy.Response) -> SwapPolicy.Response:
+        """Load beside the running policy and switch to it.
+
+        Callbacks of this node wait meanwhile; the robot holds in both modes that allow this.
+        """
         worker = self._worker
-        if worker is None or self._mode not in SWAP_MODES:
-            response.reason = f"a policy is swapped in IDLE or PAUSED only, the mode is {self._mode}"
-        elif not self._loading.acquire(blocking=False):
-            response.reason = "another swap is under way"
-        else:
-            try:
-                outcome = await self._load_in_thread(request.bundle_path)
-            finally:
-                self._loading.release()
-            if isinstance(outcome, RoveError):
-                response.reason = str(outcome)
-            elif self._mode not in SWAP_MODES or not worker.swap(outcome):
-                response.reason = f"the mode became {self._mode} while the bundle was loading"
-            else:
-                response.accepted = True
+        try:
+            if worker is None or self._mode not in SWAP_MODES:
+                raise PolicyError(f"a policy is swapped in IDLE or PAUSED only, the mode is {self._mode}")
+            if not worker.swap(self._load(request.bundle_path)):
+                raise PolicyError("the policy moves the robot")
+            response.accepted = True
+        except RoveError as error:
+            response.reason = str(error)
         response.policy_id = worker.policy.bundle.policy_id if worker is not None else ""
-        log = self.get_logger().info if response.accepted else self.get_logger().warning
-        log(f"swap to '{request.bundle_path}': {response.policy_id if response.accepted else response.reason}")
+        if response.accepted:
+            self.get_logger().info(f"swapped to {response.policy_id}")
+        else:
+            self.get_logger().warning(f"no swap to '{request.bundle_path}': {response.reason}")
         return response
 
-    def _load_in_thread(self, path: str) -> Future:
-        future = Future(executor=self.executor)
-
-        def load() -> None:
-            try:
-                policy = Policy.load(path, self._space, self._parameters.device, self._parameters.threads)
-                cameras = {camera.name for camera in policy.bundle.spec.cameras}
-                if not cameras <= set(self._cameras):
-                    raise BundleError(
-                        f"bundle '{policy.bundle.path.name}' needs cameras {', '.join(sorted(cameras))}; "
-                        f"this node listens to {', '.join(self._cameras) or 'none'}"
-                    )
-                future.set_result(policy)
-            except RoveError as error:
-                future.set_result(error)
-            except Exception as error:  # noqa: BLE001 - the requester must get an answer whatever the loader met
-                future.set_result(BundleError(f"cannot load the bundle: {error}"))
-
-        threading.Thread(target=load, name="bundle-loader", daemon=True).start()
-        return future
+    def _load(self, path: str) -> Policy:
+        policy = Policy.load(path, self._space, self._parameters.device, self._parameters.threads)
+        cameras = [camera.name for camera in policy.bundle.spec.cameras]
+        if not set(cameras) <= set(self._cameras):
+            raise BundleError(
+                f"bundle '{policy.bundle.path.name}' needs cameras {', '.join(cameras)}; "
+                f"this node listens to {', '.join(self._cameras) or 'none'}"
+            )
+        return policy
 
     # Diagnostics
 
