@@ -92,7 +92,9 @@ def _stamps(episode: Episode) -> Iterator[str]:
             yield f"steps/camera_index_{camera} names an image that is not there"
             continue
         age = np.where(seen, steps["t_ros_ns"] - capture[np.where(seen, index, 0)], -1) if len(capture) else index
-        yield from _first(age != steps[f"camera_age_ns_{camera}"], f"steps/camera_age_ns_{camera} is not the image's age")
+        yield from _first(
+            age != steps[f"camera_age_ns_{camera}"], f"steps/camera_age_ns_{camera} is not the image's age"
+        )
         yield from _first(seen & (age < 0), f"steps/camera_index_{camera} names an image that is later than the row")
 
 
@@ -129,8 +131,12 @@ def _epochs(episode: Episode) -> Iterator[str]:
         if number in epoch_of and epoch_of[number] != epoch:
             yield f"chunk {number} of epoch {epoch_of[number]} moved the robot in epoch {epoch}"
     modes, source = commands["mode"], commands["source"]
-    yield from _first((source == Source.POLICY) & (modes != Mode.ROLLOUT.number), "the policy moved the robot outside ROLLOUT")
-    yield from _first((source == Source.OPERATOR) & (modes != Mode.TAKEOVER.number), "the operator moved it outside TAKEOVER")
+    yield from _first(
+        (source == Source.POLICY) & (modes != Mode.ROLLOUT.number), "the policy moved the robot outside ROLLOUT"
+    )
+    yield from _first(
+        (source == Source.OPERATOR) & (modes != Mode.TAKEOVER.number), "the operator moved it outside TAKEOVER"
+    )
 
 
 def _limits(episode: Episode) -> Iterator[str]:

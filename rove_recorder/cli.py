@@ -67,7 +67,9 @@ def show(
     typer.echo("\nstage       controller  mode       rows           seconds")
     for stage in stages:
         rows = f"{stage['start_row']} to {stage['end_row']}"
-        typer.echo(f"{stage['stage']:<11} {stage['controller']:<11} {stage['mode']:<10} {rows:<14} {stage['seconds']:.2f}")
+        typer.echo(
+            f"{stage['stage']:<11} {stage['controller']:<11} {stage['mode']:<10} {rows:<14} {stage['seconds']:.2f}"
+        )
     typer.echo("\nevents, seconds since the first row")
     start_ns = int(opened.steps["t_ros_ns"][0]) if opened.rows else 0
     for event in opened.events():

@@ -76,13 +76,21 @@ def stage_bar(spans: Sequence[BarSpan], marks: Sequence[BarMark], length_s: floa
         y = (level + 1) * ROW_HEIGHT - 4
         anchor, shift = ("end", -4) if at + len(label) * LABEL_ROOM > WIDTH else ("start", 4)
         parts.append(f'<line class="mark" x1="{at:.1f}" x2="{at:.1f}" y1="{y - 8:g}" y2="{top + BAR_HEIGHT:g}"/>')
-        parts.append(f'<text class="label" x="{at + shift:.1f}" y="{y:g}" text-anchor="{anchor}">{escape(label)}</text>')
+        parts.append(
+            f'<text class="label" x="{at + shift:.1f}" y="{y:g}" text-anchor="{anchor}">{escape(label)}</text>'
+        )
     base = top + BAR_HEIGHT
     for value in ticks(0.0, length_s, 12):
         anchor = "start" if x(value) < 10 else "end" if x(value) > WIDTH - 20 else "middle"
         parts.append(f'<line class="tick" x1="{x(value):.1f}" x2="{x(value):.1f}" y1="{base:g}" y2="{base + 5:g}"/>')
-        parts.append(f'<text class="axis" x="{x(value):.1f}" y="{base + 18:g}" text-anchor="{anchor}">{value:g} s</text>')
-    return Markup("".join([*parts, "</svg>"]))
+        parts.append(
+            f'<text class="axis" x="{x(value):.1f}" y="{base + 18:g}" text-anchor="{anchor}">{value:g} s</text>'
+        )
+    return Markup("".join([*parts, "</svg>"]))  # noqa: S704 - texts in it are escaped
+
+
+def _signed(value: float) -> str:
+    return f"{value:+g}" if abs(value) > 1e-9 else "0"
 
 
 def joint_plot(name: str, t_s: Floats, target: Floats, sent: Floats, spans: Sequence[BarSpan]) -> Markup:
@@ -118,14 +126,17 @@ def joint_plot(name: str, t_s: Floats, target: Floats, sent: Floats, spans: Sequ
                 f'width="{x(end) - x(start):.1f}" height="{inner_height:g}"/>'
             )
     for value in ticks(low, high, 4):
+        level, end = f"{y(value):.1f}", PLOT_WIDTH - MARGIN_RIGHT
+        parts.append(f'<line class="grid" x1="{MARGIN_LEFT:g}" x2="{end:g}" y1="{level}" y2="{level}"/>')
         parts.append(
-            f'<line class="grid" x1="{MARGIN_LEFT:g}" x2="{PLOT_WIDTH - MARGIN_RIGHT:g}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>'
+            f'<text class="axis" x="{MARGIN_LEFT - 6:g}" y="{y(value) + 4:.1f}" text-anchor="end">{value:.3g}</text>'
         )
-        parts.append(f'<text class="axis" x="{MARGIN_LEFT - 6:g}" y="{y(value) + 4:.1f}" text-anchor="end">{value:.3g}</text>')
     for value in ticks(first, last, 5):
-        parts.append(f'<text class="axis" x="{x(value):.1f}" y="{bottom + 17:g}" text-anchor="middle">{value:+g} s</text>')
+        parts.append(
+            f'<text class="axis" x="{x(value):.1f}" y="{bottom + 17:g}" text-anchor="middle">{_signed(value)} s</text>'
+        )
     if first <= 0 <= last:
         parts.append(f'<line class="mark" x1="{x(0):.1f}" x2="{x(0):.1f}" y1="{MARGIN_TOP:g}" y2="{bottom:g}"/>')
     parts += [curve(target, "target"), curve(sent, "sent")]
     parts.append(f'<text class="label" x="{MARGIN_LEFT:g}" y="15">{escape(name)} [rad]</text>')
-    return Markup("".join([*parts, "</svg>"]))
+    return Markup("".join([*parts, "</svg>"]))  # noqa: S704 - texts in it are escaped

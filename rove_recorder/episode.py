@@ -126,5 +126,3 @@ class EpisodeRecorder:
             details = {"camera": camera, "count": count, "reason": reason}
             self.writer.event(EventSample(*self._now, "frame_drop", DEVICE, details))
         self._dropped.clear()
-
-

@@ -7,19 +7,16 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from enum import IntEnum
 from pathlib import Path
 
-from pydantic import Field
-
-from rove_core.config import ConfigModel
 from rove_core.errors import RecordingError, RoveError
 from rove_core.joint_space import JointSpace
 from rove_core.modes import OUTCOME_OF_EVENT, Event, Mode, Outcome
 from rove_recorder.disk_sync import DiskSync
 from rove_recorder.episode import DEVICE, Ending, EpisodeRecorder
+from rove_recorder.inbox import Inbox
 from rove_recorder.records import (
     CameraModel,
     ChunkSample,
@@ -33,6 +30,7 @@ from rove_recorder.recovery import recover, recover_locked
 from rove_recorder.resampler import Budgets, Resampler
 from rove_recorder.schema import OPEN_SUFFIX, SUFFIX
 from rove_recorder.session_lock import SessionLock
+from rove_recorder.settings import RecorderConfig, RecorderState, RecorderStatus
 from rove_recorder.writer import EpisodeWriter
 
 # The thread takes the queue this often: fewer wake-ups than messages, well inside the flush period.
@@ -41,84 +39,11 @@ DRAIN_PERIOD_S = 0.1
 CLOSING_GRACE_S = 0.3
 # While it cannot record, it looks this often whether it can again.
 RETRY_PERIOD_S = 2.0
-# Queue limits. 460 small records a second: 40 s of them; images of three 640x480 cameras: 1.1 s.
-MAX_RECORDS = 20_000
-MAX_IMAGE_BYTES = 96 * 1024 * 1024
 # What is kept while no episode is open, so that the first rows of the next one are complete: .5 s of 200 Hz.
 RECENT_RECORDS = 200
 # Room that is given back to the disk when it is full, so that the open episode can be finished.
 RESERVE_BYTES = 1024 * 1024
 MIB = 1024 * 1024
-
-
-class RecorderConfig(ConfigModel):
-    """Settings of the recorder."""
-
-    robot: str = Field("iron_r01", description="Robot name or YAML file")
-    out_dir: str = Field("episodes/session", description="Folder of this session; episodes go into it")
-    cameras: tuple[str, ...] = Field(("head",), description="Cameras to record")
-    control_hz: float = Field(30.0, gt=0, le=200, description="Rows per second [Hz]")
-    camera_hz: float = Field(30.0, gt=0, le=200, description="Images per second that each camera promises [Hz]")
-    jpeg_quality: int = Field(90, ge=1, le=100, description="Quality of stored images")
-    min_free_mb: int = Field(500, ge=1, description="Refuse to record with less free disk [MiB]")
-    flush_period_s: float = Field(0.5, gt=0, le=1.0, description="A kill costs at most this and .3 s [s]")
-    sync_period_s: float = Field(1.0, ge=0, le=60.0, description="A power cut costs at most this more [s]; 0: at the end")
-    state_budget_s: float = Field(0.05, gt=0, description="Age of the joint state in a valid row [s]")
-    camera_budget_s: float = Field(0.15, gt=0, description="Age of an image in a valid row [s]")
-
-
-class RecorderState(IntEnum):
-    """Numbers of rove_msgs/EpisodeStatus."""
-
-    IDLE = 0
-    RECORDING = 1
-    CLOSING = 2
-    FAULT = 3
-
-
-@dataclass(frozen=True, slots=True)
-class RecorderStatus:
-    """What the recorder is doing, for people and for rove_msgs/EpisodeStatus."""
-
-    state: RecorderState = RecorderState.IDLE
-    episode_id: str = ""
-    path: str = ""
-    message: str = ""
-    rows: int = 0
-    frames: int = 0
-    frames_dropped: int = 0
-    disk_free_mb: int = 0
-    last_outcome: str = ""
-    records_dropped: int = 0
-
-
-class _Inbox:
-    """A bounded queue. When it is full the newest record is dropped and counted, images by their own limit."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._records: list[Record] = []
-        self._image_bytes = 0
-        self._lost_frames: dict[str, int] = {}
-        self.records_dropped = 0
-
-    def put(self, record: Record) -> None:
-        with self._lock:
-            if isinstance(record, FrameSample):
-                if self._image_bytes + record.size > MAX_IMAGE_BYTES:
-                    self._lost_frames[record.camera] = self._lost_frames.get(record.camera, 0) + 1
-                    return
-                self._image_bytes += record.size
-            elif len(self._records) >= MAX_RECORDS and not isinstance(record, ModeSample | EventSample):
-                self.records_dropped += 1
-                return
-            self._records.append(record)
-
-    def take(self) -> tuple[list[Record], dict[str, int]]:
-        with self._lock:
-            records, self._records, self._image_bytes = self._records, [], 0
-            lost, self._lost_frames = self._lost_frames, {}
-        return records, lost
 
 
 class Recorder:
@@ -133,7 +58,7 @@ class Recorder:
         self.recovered: list[tuple[Path, str]] = []
         self._space = space
         self._session = Path(config.out_dir).absolute()
-        self._inbox = _Inbox()
+        self._inbox = Inbox()
         self._cameras = {name: CameraModel() for name in config.cameras}
         self._recent: deque[Record] = deque(maxlen=RECENT_RECORDS)
         self._newest_frame: dict[str, FrameSample] = {}
@@ -181,7 +106,7 @@ class Recorder:
             self._lock.close()
 
     def put(self, record: Record) -> None:
-        """Hand over a record; the queue is bounded, see `_Inbox`."""
+        """Hand over a record; the queue is bounded, see `Inbox`."""
         self._inbox.put(record)
 
     def camera_model(self, name: str, model: CameraModel) -> None:
@@ -206,7 +131,7 @@ class Recorder:
             work()
         except RoveError as error:
             self._fault(f"{error}" + (f": {error.hint}" if error.hint else ""))
-        except Exception as error:  # outermost edge of the thread: the record stops, motion goes on
+        except Exception as error:  # noqa: BLE001 - outermost edge of the thread: the record stops, motion goes on
             self._fault(f"recorder error, {type(error).__name__}: {error}: restart the recorder")
 
     def _work(self) -> None:
@@ -250,7 +175,13 @@ class Recorder:
             self._open(mode.info, mode.epoch)
         if self._episode is None:
             return
-        details = {"mode": mode.mode, "stage": mode.stage, "epoch": mode.epoch, "event": mode.event, "reason": mode.reason}
+        details = {
+            "mode": mode.mode,
+            "stage": mode.stage,
+            "epoch": mode.epoch,
+            "event": mode.event,
+            "reason": mode.reason,
+        }
         self._episode.feed(EventSample(mode.t_mono_ns, mode.t_ros_ns, "mode", mode.device, details))
         if (idle or not episode_id) and self._ending is None:
             self._ending = (time.monotonic() + CLOSING_GRACE_S, _ending_of(mode))
@@ -296,14 +227,15 @@ class Recorder:
             return
         self._status = replace(self._status, state=RecorderState.CLOSING)
         path = episode.close(ending, datetime.now(UTC))
-        counts = {"rows": episode.writer.rows, "frames": episode.writer.frames, "frames_dropped": episode.frames_dropped}
         self._status = replace(
             self._status,
             state=RecorderState.IDLE,
             episode_id="",
             path=str(path),
             last_outcome=ending.outcome.value,
-            **counts,
+            rows=episode.writer.rows,
+            frames=episode.writer.frames,
+            frames_dropped=episode.frames_dropped,
         )
 
     # Health
@@ -336,7 +268,7 @@ class Recorder:
         try:
             self._reserve.unlink(missing_ok=True)
             self._close(Ending(ended_by="recording_fault"))
-        except Exception as error:  # it stays open on disk: recovery will finish it
+        except Exception as error:  # noqa: BLE001 - it stays open on disk: recovery will finish it
             message = f"{message} (the open episode was kept for recovery: {error})"
         self._status = replace(self._status, state=RecorderState.FAULT, message=message)
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from rove_core.errors import RecordingError, RoveError
 from rove_core.modes import Outcome, Source
 from rove_recorder.reader import SEALING, ArrayGroup, Episode
-from rove_recorder.schema import OPEN_SUFFIX, SUFFIX, Layout
+from rove_recorder.schema import OPEN_SUFFIX, SUFFIX
 from rove_recorder.segmenter import marks_of_takeovers, progress_marks, segment
 from rove_recorder.session_lock import SessionLock
 from rove_recorder.storage import (
@@ -133,7 +133,7 @@ def _description(episode: Episode) -> dict[str, Any]:
     marks = progress_marks(events)
     spans = segment(steps["mode"], steps["epoch"], steps["t_ros_ns"], marks)
     progress = marks_of_takeovers(spans, marks)
-    dropped = {camera: 0 for camera in episode.cameras}
+    dropped = dict.fromkeys(episode.cameras, 0)
     for event in events:
         if event["type"] == "frame_drop" and event.get("camera") in dropped:
             dropped[event["camera"]] += int(event.get("count", 0))

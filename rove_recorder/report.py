@@ -25,6 +25,8 @@ FILM_WIDTH = 320
 PLOT_JOINTS = 4
 PLOT_S = 2.0
 
+EMPTY = Markup()
+
 # Kinds are CSS classes and colours of the page.
 KINDS = {
     "rollout": "rollout: the policy",
@@ -82,7 +84,7 @@ class AttemptView:
     notes: list[str] = field(default_factory=list)
     camera: str = ""
     film: list[Shot] = field(default_factory=list)
-    bar: Markup = Markup()
+    bar: Markup = EMPTY
     legend: list[tuple[str, str]] = field(default_factory=list)
     takeovers: list[TakeoverPlots] = field(default_factory=list)
     details: list[tuple[str, str]] = field(default_factory=list)
@@ -230,7 +232,7 @@ def _details(fact: AttemptFacts, episode: Episode) -> list[tuple[str, str]]:
     attrs = episode.attrs
     latency = episode.chunks["inference_ms"]
     joints = episode.streams["joint_states"].records
-    rows = [
+    return [
         ("outcome", f"{fact.outcome}, by {fact.by}" if fact.by else fact.outcome),
         ("policy", fact.policy or "-"),
         ("chunks", f"{len(latency)}, median {np.median(latency):.0f} ms" if len(latency) else "-"),
@@ -244,4 +246,3 @@ def _details(fact: AttemptFacts, episode: Episode) -> list[tuple[str, str]]:
         ("software", f"rove {attrs['software']['rove']}"),
         ("path", fact.path),
     ]
-    return rows

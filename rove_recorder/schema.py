@@ -152,7 +152,11 @@ def stream_groups(dim: int) -> tuple[GroupSpec, ...]:
         + _wide(dim, ("target", "float64", "rad"), ("sent", "float64", "rad"), ("limited", "uint8", ""))
         + _wide(dim, ("policy", "float32", "rad"), ("operator", "float32", "rad"))
     )
-    return GroupSpec("streams"), GroupSpec("streams/joint_states", joint_states), GroupSpec("streams/commands", commands)
+    return (
+        GroupSpec("streams"),
+        GroupSpec("streams/joint_states", joint_states),
+        GroupSpec("streams/commands", commands),
+    )
 
 
 def chunks_group(dim: int) -> GroupSpec:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -88,7 +89,7 @@ def segment(
     bounds = [0, *changes.tolist(), len(mode)]
     spans: list[StageSpan] = []
     takeover = -1
-    for start, end in zip(bounds[:-1], bounds[1:], strict=True):
+    for start, end in pairwise(bounds):
         current, number = Mode.from_number(int(mode[start])), int(epoch[start])
         if current is not Mode.TAKEOVER:
             stage = Stage.ROLLOUT if current is Mode.ROLLOUT else Stage.NONE

@@ -168,7 +168,7 @@ class ArrayFolder:
         while done < stop:
             index, first = divmod(done, self.chunk_rows)
             count = min(self.chunk_rows - first, stop - done)
-            target = memoryview(out[done - start : done - start + count].reshape(-1).view(np.uint8))
+            target = out[done - start : done - start + count].reshape(-1).view(np.uint8).data
             try:
                 with self.chunk_path(index).open("rb", buffering=0) as file:
                     file.seek(first * self.row_bytes)
@@ -176,7 +176,9 @@ class ArrayFolder:
             except OSError as error:
                 raise EpisodeError(f"cannot read {self.chunk_path(index)}: {error.strerror}") from None
             if got != len(target):
-                raise EpisodeError(f"{self.chunk_path(index)} is truncated: {got} of {len(target)} bytes from row {done}")
+                raise EpisodeError(
+                    f"{self.chunk_path(index)} is truncated: {got} of {len(target)} bytes from row {done}"
+                )
             done += count
         return out
 
@@ -218,7 +220,7 @@ class ArrayAppender:
             OSError: the disk is full or not writable. What was written until then stays.
         """
         values = np.ascontiguousarray(values, dtype=self.spec.dtype)
-        data = memoryview(values.reshape(-1).view(np.uint8))
+        data = values.reshape(-1).view(np.uint8).data
         row_bytes, chunk_rows = self.spec.row_bytes, self.spec.chunk_rows
         done = 0
         while done < len(values):

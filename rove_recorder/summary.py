@@ -12,7 +12,12 @@ from rove_core.modes import Stage
 from rove_recorder.check import find_episodes
 from rove_recorder.reader import Episode, open_episode
 
-STAGE_NAMES = {Stage.ROLLOUT: "rollout", Stage.ADAPTATION: "adaptation", Stage.RECOVERY: "recovery", Stage.NONE: "paused"}
+STAGE_NAMES = {
+    Stage.ROLLOUT: "rollout",
+    Stage.ADAPTATION: "adaptation",
+    Stage.RECOVERY: "recovery",
+    Stage.NONE: "paused",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +134,8 @@ def _cells(fact: AttemptFacts, relative_to: Path | None) -> tuple[str, ...]:
     outcome = "unreadable" if fact.problem else fact.outcome + (" (recovered)" if fact.recovered else "")
     marks = " ".join("-" if mark is None else f"{mark:.1f}" for mark in fact.t_r)
     stages = (f"{fact.stage_seconds[name]:.1f}" for name in ("rollout", "adaptation", "recovery", "paused"))
-    return (
-        fact.id, outcome, str(fact.takeovers), *stages, marks or "-", str(fact.rows), str(fact.frames_dropped), str(path)
-    )  # fmt: skip
+    counts = (str(fact.rows), str(fact.frames_dropped))
+    return fact.id, outcome, str(fact.takeovers), *stages, marks or "-", *counts, str(path)
 
 
 def totals(facts: Sequence[AttemptFacts]) -> str:

@@ -220,7 +220,9 @@ class EpisodeWriter:
             return seal_episode(self.path, ending)
         except OSError as error:
             reason = full or f"cannot finish {self.path}: {error.strerror}"
-            raise RecordingError(str(reason), "free space on the disk; the episode is kept and can be recovered") from None
+            raise RecordingError(
+                str(reason), "free space on the disk; the episode is kept and can be recovered"
+            ) from None
 
     def abandon(self) -> None:
         """Close the files and leave the episode open on disk."""

@@ -15,8 +15,9 @@ from rove_core.joint_space import JointSpace
 from rove_core.ros import stamps, topics
 from rove_core.ros.node import ERROR, OK, WARN, RoveNode
 from rove_core.ros.node import main as run
-from rove_recorder.recorder import Recorder, RecorderConfig, RecorderState, RecorderStatus
+from rove_recorder.recorder import Recorder
 from rove_recorder.ros import messages
+from rove_recorder.settings import RecorderConfig, RecorderState, RecorderStatus
 
 STATUS_PERIOD_S = 0.5
 # A change of state is told this soon.
