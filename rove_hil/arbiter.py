@@ -81,6 +81,7 @@ class Decision:
 
     Attributes:
         target: where to go, inside the joint limits. velocity: of the target, 0 where it is held.
+        held: joints that brake and stay, per joint; their target is where the braking ends.
         chunk_id, chunk_step: 0 and -1 when no chunk is used.
         hold_reason: why the source is HOLD or STOP, or why some joints of it are held; "" otherwise.
         policy_position: what the policy says for now, None without a chunk in force. operator_position: the
@@ -90,6 +91,7 @@ class Decision:
     source: Source
     target: FloatArray
     velocity: FloatArray
+    held: BoolArray
     chunk_id: int
     chunk_step: int
     hold_reason: str
@@ -133,6 +135,7 @@ class Arbiter:
         self._handover = HandOver(config.handover_s)
         self._join_s = np.full(space.dim, config.chunk_join_s)
         self._driven = np.zeros(space.dim, dtype=np.bool_)
+        self._all = np.ones(space.dim, dtype=np.bool_)
         self._driver: tuple[Source, int] = (Source.HOLD, -1)
         self._held = np.zeros(space.dim)
 
@@ -144,7 +147,7 @@ class Arbiter:
     def start(self, position: FloatArray) -> None:
         """Hold at `position` [rad], shape (dim,), until somebody drives."""
         self._held = position.copy()
-        self._driven[:] = False
+        self._driven = ~self._all
 
     # What arrives
 
@@ -247,10 +250,10 @@ class Arbiter:
         return operator
 
     def _hold(self, reason: str, operator: OperatorTarget | None, rest: FloatArray, at_rest: bool) -> Decision:
-        self._let_go(np.ones_like(self._driven), rest)
+        self._let_go(self._all, rest)
         source = Source.HOLD if at_rest else Source.STOP
         position = operator.position if operator is not None else None
-        return Decision(source, self._held, np.zeros_like(self._held), 0, -1, reason, None, position)
+        return Decision(source, self._held, np.zeros_like(self._held), self._all, 0, -1, reason, None, position)
 
     def _let_go(self, where: BoolArray, rest: FloatArray) -> None:
         """Joints `where` are driven no longer: those that were stay where their braking ends."""
@@ -261,7 +264,7 @@ class Arbiter:
         """The joints that `driver` has not driven before this tick."""
         if driver != self._driver:
             self._driver = driver
-            return np.ones_like(self._driven)
+            return self._all
         return ~self._driven
 
     # The policy
@@ -293,12 +296,12 @@ class Arbiter:
         fresh = self._take((Source.POLICY, mode.epoch))
         if fresh.any():
             self._handover.engage(now_ns, fresh, commanded, position, self._config.handover_s)
-        self._driven = np.ones_like(self._driven)
+        self._driven = self._all
         offset, rate = self._handover.offset(now_ns)
         chunk_id = self._chunk.chunk_id if self._chunk is not None else 0
         seen = operator.position if operator is not None else None
         target = self._space.clip(position + offset)
-        return Decision(Source.POLICY, target, velocity + rate, chunk_id, step, "", position, seen)
+        return Decision(Source.POLICY, target, velocity + rate, ~self._all, chunk_id, step, "", position, seen)
 
     # The operator
 
@@ -331,7 +334,7 @@ class Arbiter:
         target = np.where(valid, self._space.clip(position + offset), self._held)
         velocity = np.where(valid, velocity + rate, 0.0)
         reason = "" if valid.all() else f"not tracked: {', '.join(self._groups_without(valid))}"
-        return Decision(Source.OPERATOR, target, velocity, 0, -1, reason, None, operator.position)
+        return Decision(Source.OPERATOR, target, velocity, ~valid, 0, -1, reason, None, operator.position)
 
     def _groups_without(self, valid: BoolArray) -> list[str]:
         return [name for name, span in self._space.groups.items() if not valid[span].all()]

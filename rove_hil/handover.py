@@ -1,8 +1,8 @@
-"""Hand-over without a jerk: a new source starts from where the robot is, and the difference fades while it already drives.
+"""Hand-over without a jerk: a new source starts from where the robot is, and the difference fades while it drives.
 
-Nothing slides and nothing blocks: the command is `source + offset(t)`, where the offset makes the first command equal the
-last one and then vanishes like a critically damped spring, (1 + t/T) exp(-t/T). The source's own motion comes through
-from its first sample.
+Nothing slides and nothing blocks: the command is `source + offset(t)`, where the offset makes the first command equal
+the last one and then vanishes like a critically damped spring, (1 + t/T) exp(-t/T). The source's own motion comes
+through from its first sample.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ POSITION_MARGIN_RAD = 0.002
 # Rounding of positions of a few rad differenced three times at 1 kHz is 1e-9 of the jerk limit.
 ROUNDING = 1e-6
 # The law plans with a little less velocity than allowed, so that the plan check does not refuse at the limit itself.
-LAW_VELOCITY_SHARE = 0.995
+LAW_VELOCITY_SHARE = 0.99
 # Half width of the tube around the time-optimal surface in which the linear law works: the noise of a
 # headset after smoothing, and below 1 % of a 1 rad step.
 TUBE_RAD = 0.003
@@ -68,7 +68,15 @@ POLE_SHARE = 0.8
 # ... and at most this share of the tick rate, beyond which the sampled law rings.
 POLE_MAX_PER_TICK = 0.35
 
-_TINY = 1e-12
+# Bits of `limited` are set from this share of a limit on.
+_AT_LIMIT = 1 - 1e-3
+
+# Arrays without dimension: numpy takes them in two thirds of the time of a Python number.
+_ZERO, _QUARTER, _HALF, _ONE, _TWO = np.array(0.0), np.array(0.25), np.array(0.5), np.array(1.0), np.array(2.0)
+_THIRD, _SIXTH, _TINY = np.array(1 / 3), np.array(1 / 6), np.array(1e-12)
+_JERK_FLAG = np.array(_AT_LIMIT)
+
+BoolArray = npt.NDArray[np.bool_]
 
 
 class FilterStateError(RoveError, ValueError):
@@ -113,9 +121,10 @@ class JointFilter:
         self._a_unit, self._v_unit, self._p_unit = jerk * dt_s, jerk * dt_s**2, jerk * dt_s**3
         self._a_max = space.max_acceleration * (1 - ROUNDING) / self._a_unit
         self._v_max = space.max_velocity * (1 - ROUNDING) / self._v_unit
-        self._v_law = self._v_max * LAW_VELOCITY_SHARE
+        self._a_min, self._a_flag = -self._a_max, self._a_max * _AT_LIMIT
+        self._a_pair = np.stack((self._a_max, self._a_max))
+        self._v_head = self._v_max * (2 * LAW_VELOCITY_SHARE) + 0.25
         self._lower, self._upper = (space.lower + margin) / self._p_unit, (space.upper - margin) / self._p_unit
-        self._lower_law, self._upper_law = self._lower + 1e-9, self._upper - 1e-9
         self._tube = TUBE_RAD / self._p_unit
         pole = np.minimum(POLE_SHARE * (jerk / TUBE_RAD) ** (1 / 3) * dt_s, POLE_MAX_PER_TICK)
         gap = 1 - np.exp(-pole)
@@ -125,6 +134,8 @@ class JointFilter:
         self._k_b = 3 * gap - 3 * gap**2 + gap**3
         self._estimator = TargetEstimator(space, dt_s)
         self._planner = StopPlanner(self._a_max, self._v_max)
+        self._flags = np.zeros((5, space.dim), dtype=np.bool_)
+        self._b, self._w = np.empty((2, space.dim)), np.empty((2, space.dim))
         self._position: FloatArray | None = None
         self._velocity = np.zeros(space.dim)
         self._acceleration = np.zeros(space.dim)
@@ -162,9 +173,7 @@ class JointFilter:
         self._low = np.minimum(self._lower, self._position)
         self._high = np.maximum(self._upper, self._position)
         self._outside = bool((self._low < self._lower).any() or (self._high > self._upper).any())
-        planned = self._planner.propose(
-            self._position, self._velocity, self._acceleration, self._low, self._high
-        )
+        planned = self._planner.propose(self._position, self._velocity, self._acceleration, self._low, self._high)
         self._velocity = np.where(planned, self._velocity, 0.0)
         self._planner.propose(self._position, self._velocity, self._acceleration, self._low, self._high)
         self._planner.accept_all()
@@ -174,82 +183,92 @@ class JointFilter:
         target: npt.ArrayLike,
         *,
         target_velocity: npt.ArrayLike | None = None,
+        brake: BoolArray | None = None,
     ) -> FilterOutput:
         """One tick towards `target` [rad], shape (dim,).
 
         Args:
             target_velocity: [rad/s], shape (dim,), when it is known; else it is estimated from the targets.
+            brake: joints that come to rest along their stop plan and stay there exactly, whatever their target.
         """
         position = self._started()
         aim, aim_v, aim_a, bad = self._estimator.update(target, target_velocity)
-        clipped = np.clip(aim := aim / self._p_unit, self._lower_law, self._upper_law)
-        at_limit = clipped != aim
-        still = ~at_limit
-        aim_v = aim_v / self._v_unit * still
-        aim_a = aim_a / self._a_unit * still
-
-        lowest, highest, slow = self._reachable()
-        wanted = self._law(position, clipped, aim_v, aim_a, lowest, highest)
-        acceleration = self._certified(position, wanted)
-        jerk = np.abs(acceleration - self._acceleration)
-        braked = acceleration != wanted
+        aim = aim / self._p_unit
+        clipped = np.minimum(np.maximum(aim, self._lower), self._upper)
+        flags = self._flags
+        np.not_equal(clipped, aim, flags[0])
+        np.copyto(flags[4], bad)
+        if np.count_nonzero(flags[0]):  # a target beyond a limit stands still on it
+            still = ~flags[0]
+            aim_v, aim_a = aim_v * still, aim_a * still
+        lowest, highest = self._reachable(flags[1])
+        wanted = self._law(position - clipped, aim_v / self._v_unit, aim_a / self._a_unit, lowest, highest)
+        acceleration = self._certified(position, wanted, brake)
         velocity = self._velocity + acceleration
+        refused = acceleration != wanted
+        flags[0] |= refused if brake is None else refused & ~brake
+        np.greater(np.abs(acceleration), self._a_flag, flags[2])
+        np.greater(np.abs(acceleration - self._acceleration), _JERK_FLAG, flags[3])
         self._position = position + velocity
         self._velocity, self._acceleration = velocity, acceleration
         if self._outside:
             self._come_in()
-        limited = (at_limit | braked).astype(np.uint8)
-        limited |= (slow | (np.abs(velocity) > self._v_law * 0.999)).view(np.uint8) << 1
-        limited |= (np.abs(acceleration) > self._a_max * 0.999).view(np.uint8) << 2
-        limited |= (jerk > 0.999).view(np.uint8) << 3
-        limited |= bad.view(np.uint8) << 4
+        limited = np.packbits(flags, axis=0, bitorder="little")[0]
         return FilterOutput(
             self._position * self._p_unit, velocity * self._v_unit, acceleration * self._a_unit, limited
         )
 
-    def _reachable(self) -> tuple[FloatArray, FloatArray, npt.NDArray[np.bool_]]:
-        """Accelerations of the next tick inside jerk, acceleration and velocity limits; where velocity binds."""
-        up = np.sqrt(0.25 + 2 * np.maximum(self._v_law - self._velocity, 0)) - 0.5
-        down = 0.5 - np.sqrt(0.25 + 2 * np.maximum(self._v_law + self._velocity, 0))
-        least, most = self._acceleration - 1, self._acceleration + 1
-        slow = (up < most) & (up < self._a_max) | (down > least) & (down > -self._a_max)
-        highest = np.maximum(np.minimum(np.minimum(up, self._a_max), most), least)
-        lowest = np.minimum(np.maximum(np.maximum(down, -self._a_max), least), most)
-        return lowest, highest, slow
+    def _reachable(self, bound: BoolArray) -> tuple[FloatArray, FloatArray]:
+        """Accelerations of the next tick inside jerk, acceleration and velocity limits; `bound`: velocity decides."""
+        # The velocity after taking a' back to 0 is v + a' (a' + 1) / 2: solve it for the limit.
+        up = np.sqrt(np.maximum(self._v_head - self._velocity * _TWO, _QUARTER)) - _HALF
+        down = _HALF - np.sqrt(np.maximum(self._v_head + self._velocity * _TWO, _QUARTER))
+        least, most = self._acceleration - _ONE, self._acceleration + _ONE
+        hardest = np.minimum(most, self._a_max)
+        softest = np.maximum(least, self._a_min)
+        np.logical_or(up < hardest, down > softest, bound)
+        return np.minimum(np.maximum(down, softest), most), np.maximum(np.minimum(up, hardest), least)
 
     def _law(
-        self,
-        position: FloatArray,
-        aim: FloatArray,
-        aim_v: FloatArray,
-        aim_a: FloatArray,
-        lowest: FloatArray,
-        highest: FloatArray,
+        self, error: FloatArray, aim_v: FloatArray, aim_a: FloatArray, lowest: FloatArray, highest: FloatArray
     ) -> FloatArray:
         """The acceleration to track with: the linear law inside the time-optimal tube."""
-        error = position - aim
+        error = error + aim_v
         w = self._velocity - aim_v
-        b = self._acceleration - aim_a
-        linear = self._acceleration - self._k_e * (error + aim_v) - self._k_w * (w + aim_a) - self._k_b * b
-        candidates = np.stack((lowest, highest))
-        w2 = w + candidates
-        b2 = candidates - aim_a
-        miss = error + candidates * (1 / 6) + self._velocity + candidates - w2 - aim_a * (1 / 6) + _stop_distance(w2 - b2 / 2, b2, self._a_max)
-        slope = np.maximum(miss[1] - miss[0], _TINY) / np.maximum(highest - lowest, _TINY)
-        middle = lowest - miss[0] / slope
-        width = self._tube / slope
-        wanted = np.minimum(np.maximum(linear, middle - width), middle + width)
-        return np.minimum(np.maximum(wanted, lowest), highest)
+        wanted = self._acceleration - self._k_e * error - self._k_w * (w + aim_a)
+        wanted -= self._k_b * (self._acceleration - aim_a)
+        # Where the time-optimal stop ends, relative to the target, for the hardest and the softest next tick.
+        b, speed = self._b, self._w
+        np.subtract(lowest, aim_a, b[0])
+        np.subtract(highest, aim_a, b[1])
+        np.add(w, lowest, speed[0])
+        np.add(w, highest, speed[1])
+        distance = _stop_distance(speed - b * _HALF, b, self._a_pair)
+        distance += b * _SIXTH
+        distance += error
+        # Secant over the tick; then the tube's half width as an acceleration.
+        per_miss = (highest - lowest) / np.maximum(distance[1] - distance[0], _TINY)
+        middle = lowest - distance[0] * per_miss
+        width = self._tube * per_miss
+        wanted = np.minimum(np.maximum(wanted, middle - width), middle + width)
+        return np.asarray(np.minimum(np.maximum(wanted, lowest), highest))
 
-    def _certified(self, position: FloatArray, wanted: FloatArray) -> FloatArray:
-        """`wanted` where a stop plan exists after it, else the next acceleration of the plan in hand."""
+    def _certified(self, position: FloatArray, wanted: FloatArray, brake: BoolArray | None) -> FloatArray:
+        """`wanted` where a stop plan exists after it (and no brake is asked for), else the next step of the plan."""
+        planner = self._planner
         velocity = self._velocity + wanted
-        good = self._planner.propose(position + velocity, velocity, wanted, self._low, self._high)
-        if good.all():
-            self._planner.accept_all()
+        good = planner.propose(position + velocity, velocity, wanted, self._low, self._high)
+        if brake is not None:
+            good &= ~brake
+        if np.count_nonzero(good) == len(good):
+            planner.accept_all()
             return wanted
-        acceleration = np.where(good, wanted, self._acceleration + self._planner.next_jerk())
-        self._planner.accept(good)
+        acceleration = np.where(good, wanted, self._acceleration + planner.next_jerk())
+        if brake is not None:
+            # A plan that has run out ends at rest but for rounding, which would creep.
+            done = brake & planner.finished()
+            acceleration = np.where(done, -self._velocity, acceleration)
+        planner.accept(good)
         return acceleration
 
     def _come_in(self) -> None:
@@ -279,16 +298,17 @@ def _stop_distance(w: FloatArray, b: FloatArray, a_max: FloatArray) -> FloatArra
 
     Three phases: jerk against the motion to acceleration -c, hold it when c is the limit, jerk back to 0.
     """
-    half = b * 0.5
-    sign = np.where(w + half * np.abs(b) < 0, -1.0, 1.0)
+    square = b * b * _HALF
+    sign = np.copysign(_ONE, w + np.copysign(square, b))
     w = w * sign
     b = b * sign
-    square = b * b * 0.5
-    total = np.maximum(w + square, 0)
+    after = w + square
+    total = np.maximum(after, _ZERO)
     c = np.minimum(np.sqrt(total), a_max)
     ramp = b + c
-    c2 = c * c
-    after = w + square - c2 * 0.5
+    c2 = c * c * _HALF
     hold = total / np.maximum(c, _TINY) - c
-    distance = ramp * (w + ramp * (b * 0.5 - ramp * (1 / 6))) + hold * (after - c * hold * 0.5) + c2 * c * (1 / 6)
+    distance = ramp * (w + ramp * (b * _HALF - ramp * _SIXTH))
+    distance += hold * (after - c2 - c * hold * _HALF)
+    distance += c2 * c * _THIRD
     return np.asarray(distance * sign)

@@ -1,17 +1,18 @@
 """Stop plans: for every joint, a way to rest that breaks no limit, found and checked in closed form.
 
-A plan has three phases of constant jerk with whole numbers of ticks: n1 ticks from the acceleration a to -c, n2 ticks at
--c, n3 ticks from -c to 0. In tick units (dt = 1, jerk limit 1, semi-implicit: a' = a + u, v' = v + a', p' = p + v') the
-velocity is 0 at its end exactly when
+A plan has three phases of constant jerk with whole numbers of ticks: n1 ticks from the acceleration a to -c, n2 ticks
+at -c, n3 ticks from -c to 0. In tick units (dt = 1, jerk limit 1, semi-implicit: a' = a + u, v' = v + a', p' = p + v')
+the velocity is 0 at its end exactly when
 
-    c = (v + a (n1 - 1) / 2) / (n1 / 2 + n2 + n3 / 2),
+    c = x / (n1 / 2 + n2 + n3 / 2),   x = v + a (n1 - 1) / 2.
 
-so the phase lengths are the time-optimal ones rounded up and c follows. Signs are mirrored so that the velocity which
-would remain after taking the acceleration back to 0 is not negative. A plan is valid when
+Signs are mirrored so that the velocity which would remain after taking the acceleration back to 0 in whole ticks is
+not negative. The lengths are guesses from the time-optimal stop, rounded up; n1 is also long enough to take a back to
+0, so that a stop that is under way is recognised as one. n2 is the fewest ticks with c <= A. A plan is valid when
 
 - jerk: |a + c| <= n1 and c <= n3;  acceleration: |a| <= A and 0 <= c <= A;
-- velocity: |v| <= V and v + a^2 / (2 d) <= V where a > 0, d = (a + c) / n1 being the size of the first jerk
-  (a sum of falling accelerations is less than the triangle around it);
+- velocity: |v| <= V and v + (a - d / 2)^2 / (2 d) <= V where a > d / 2, d = |a + c| / n1 being the size of the first
+  jerk: the sum of the m first accelerations a - d, a - 2 d, ... is m a - d m (m + 1) / 2, largest at m = a / d - 1 / 2;
 - position: with v >= 0 all velocities of the plan are >= 0 (the first phase is concave in v or all of it brakes, the
   others fall to 0), so it moves from p to its end and nowhere else. With v < 0 (a > 1/2 then) it first moves back by
   less than v^2 / (a - d / 2): |v| falls convexly, hence stays under its chord, hence needs at most 2 |v| / (a - d / 2)
@@ -27,100 +28,100 @@ import numpy.typing as npt
 
 from rove_core.joint_space import FloatArray
 
+BoolArray = npt.NDArray[np.bool_]
+
 # Slack for rounding in comparisons of quantities of order 1 to 1e5 in tick units; covered by the limits' own margin.
-_SLACK = 1e-9
-_TINY = 1e-12
+_SLACK = np.array(1e-9)
+_TINY = np.array(1e-12)
+# Arrays without dimension: numpy takes them in two thirds of the time of a Python number.
+_ZERO, _HALF, _ONE, _TWO = np.array(0.0), np.array(0.5), np.array(1.0), np.array(2.0)
+_SIXTH, _ONE_SLACK, _MINUS_SLACK = np.array(1 / 6), _ONE + _SLACK, -_SLACK
 
 
 class StopPlanner:
     """Proposes and keeps one stop plan per joint. Everything in tick units, arrays of shape (dim,).
 
     Attributes:
-        end: where the kept plans end. lowest, highest: bounds of the positions on the way there.
+        end: where the kept plans end [ticks' length unit]. lowest, highest: bounds of the positions on the way there.
     """
 
     def __init__(self, a_max: FloatArray, v_max: FloatArray) -> None:
-        dim = len(a_max)
-        self._a_max, self._v_max = a_max, v_max
-        # Rows: jerk 1, jerk 3, end of phases 1, 2, 3 [ticks since the plan was made], end, lowest, highest position.
-        self._kept = np.zeros((8, dim))
-        self._new = np.zeros((8, dim))
-        self._age = np.zeros(dim)
+        self._a_max = a_max
+        self._a_slack, self._v_slack = a_max + _SLACK, v_max + _SLACK
+        nothing = np.zeros(len(a_max))
+        # jerk 1, jerk 3, end of phases 1, 2, 3 [ticks since the plan was made], end, lowest, highest position
+        self._kept: tuple[FloatArray, ...] = (nothing,) * 8
+        self._new = self._kept
+        self._age = self._young = nothing
 
     @property
     def end(self) -> FloatArray:
-        return np.asarray(self._kept[5])
+        return self._kept[5]
 
     @property
     def lowest(self) -> FloatArray:
-        return np.asarray(self._kept[6])
+        return self._kept[6]
 
     @property
     def highest(self) -> FloatArray:
-        return np.asarray(self._kept[7])
+        return self._kept[7]
 
-    def propose(
-        self, p: FloatArray, v: FloatArray, a: FloatArray, low: FloatArray, high: FloatArray
-    ) -> npt.NDArray[np.bool_]:
+    def propose(self, p: FloatArray, v: FloatArray, a: FloatArray, low: FloatArray, high: FloatArray) -> BoolArray:
         """Look for a plan from (p, v, a) inside [low, high]; true where one was found. NaN finds none."""
-        new = self._new
-        half = a * 0.5
-        sign = np.where(v - half + half * np.abs(a) < 0, -1.0, 1.0)
+        a_size = np.abs(a)
+        release = np.ceil(a_size)
+        sign = np.copysign(_ONE, v + a * (release - _ONE) * _HALF)
         s_v = v * sign
         s_a = a * sign
-        total = np.maximum(s_v + s_a * (s_a - 1) * 0.5, 0)
-        peak = np.minimum(np.sqrt(total), self._a_max)
-        n1 = np.maximum(np.ceil(s_a + peak), 1)
-        n3 = np.maximum(np.ceil(peak), 1)
-        n2 = np.maximum(np.ceil(total / np.maximum(peak, _TINY) - peak - _SLACK), 0)
-        c = (s_v + s_a * (n1 - 1) * 0.5) / ((n1 + n3) * 0.5 + n2)
-        drop = s_a + c
-        d = np.abs(drop) / n1
-        v1 = s_v + n1 * s_a - drop * (n1 + 1) * 0.5
-        travel = (
-            n1 * s_v
-            + (n1 + 1) * 0.5 * (s_a * n1 - drop * (n1 + 2) * (1 / 3))
-            + n2 * (v1 - c * (n2 + 1) * 0.5)
-            + c * (n3 - 1) * (n3 - 2) * (1 / 6)
-        )
+        peak = np.minimum(np.sqrt(np.maximum(s_v + s_a * (s_a - _ONE) * _HALF, _ZERO)), self._a_max)
+        n1 = np.maximum(np.maximum(np.ceil(s_a + peak), release), _ONE)
+        n3 = np.ceil(peak + _HALF)
+        x = s_v + s_a * (n1 - _ONE) * _HALF
+        mean = (n1 + n3) * _HALF
+        n2 = np.maximum(np.ceil(x / self._a_max - mean - _SLACK), _ZERO)
+        c = x / (mean + n2)
+        slope = (s_a + c) / n1
+        d = np.abs(slope)
+        n1_more, n3_less = n1 + _ONE, n3 - _TWO
+        # n1 (x + a) - n1 d (n1 + 1) (n1 + 2) / 6, then the phases that start with v = c (n2 + (n3 - 1) / 2).
+        travel = n1 * (x + s_a - slope * n1_more * (n1_more + _ONE) * _SIXTH)
+        travel += c * (n2 * (n2 + n3_less) * _HALF + (n3_less + _ONE) * n3_less * _SIXTH)
         end = p + sign * travel
-        back = np.minimum(s_v, 0)
-        turn = p - sign * (back * back / np.maximum(s_a - d * 0.5, 0.5 * _TINY))
+        drive = np.maximum(s_a - d * _HALF, _ZERO)
+        back = np.minimum(s_v, _ZERO)
+        turn = p - sign * (back * back / np.maximum(drive, _TINY))
         lowest = np.minimum(np.minimum(p, end), turn)
         highest = np.maximum(np.maximum(p, end), turn)
-        rise = np.maximum(s_a, 0)
-        good = (
-            (np.abs(drop) <= n1 + _SLACK)
-            & (c <= np.minimum(n3, self._a_max) + _SLACK)
-            & (c >= -_SLACK)
-            & (np.abs(a) <= self._a_max + _SLACK)
-            & (np.maximum(np.abs(v), s_v + rise * rise / np.maximum(2 * d, _TINY)) <= self._v_max + _SLACK)
+        top = np.maximum(np.abs(v), s_v + drive * drive / np.maximum(d + d, _TINY))
+        good: BoolArray = (
+            (d <= _ONE_SLACK)
+            & (c <= np.minimum(n3, self._a_slack))
+            & (c >= _MINUS_SLACK)
+            & (a_size <= self._a_slack)
+            & (top <= self._v_slack)
             & (lowest >= low - _SLACK)
             & (highest <= high + _SLACK)
         )
-        new[0] = -sign * drop / n1
-        new[1] = sign * c / n3
-        new[2] = n1
-        new[3] = n1 + n2
-        new[4] = new[3] + n3
-        new[5] = end
-        new[6] = lowest
-        new[7] = highest
-        return np.asarray(good)
+        held = n1 + n2
+        self._new = (-sign * slope, sign * c / n3, n1, held, held + n3, end, lowest, highest)
+        return good
 
     def accept_all(self) -> None:
         """Keep what was proposed last."""
-        self._kept, self._new = self._new, self._kept
-        self._age = np.zeros(len(self._age))
+        self._kept, self._age = self._new, self._young
 
-    def accept(self, where: npt.NDArray[np.bool_]) -> None:
+    def accept(self, where: BoolArray) -> None:
         """Keep what was proposed last where `where`; elsewhere one more tick of the kept plan has been executed."""
-        self._kept = np.where(where, self._new, self._kept)
-        self._age = np.where(where, 0.0, self._age + 1)
+        self._kept = tuple(np.where(where, new, kept) for new, kept in zip(self._new, self._kept, strict=True))
+        self._age = np.where(where, _ZERO, self._age + _ONE)
 
     def next_jerk(self) -> FloatArray:
         """The next jerk of the kept plans."""
         u1, u3, end1, end2, end3 = self._kept[:5]
         age = self._age
-        later = np.where((age >= end2) & (age < end3), u3, 0.0)
+        later = np.where((age >= end2) & (age < end3), u3, _ZERO)
         return np.asarray(np.where(age < end1, u1, later))
+
+    def finished(self) -> BoolArray:
+        """Where the kept plans have come to rest."""
+        return np.asarray(self._age >= self._kept[4])

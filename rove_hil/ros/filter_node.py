@@ -1,7 +1,7 @@
 """filter_node: the only publisher of commands, at 200 Hz from its own thread with absolute deadlines.
 
-Callbacks only put what they got into mailboxes (deques, whose appends and pops need no lock); the control thread empties
-them, asks the arbiter, filters and publishes. It waits for nothing but its deadline.
+Callbacks only put what they got into mailboxes (deques, whose appends and pops need no lock); the control thread
+empties them, asks the arbiter, filters and publishes. It waits for nothing but its deadline.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from pydantic import Field
+from rove_msgs.msg import ActionChunk, CommandTrace, ControlMode, TeleopTarget
 from sensor_msgs.msg import JointState
 
 from rove_core.chunks import Chunk
@@ -30,15 +31,14 @@ from rove_core.ros.node import ERROR, OK, WARN, RoveNode
 from rove_core.ros.node import main as run
 from rove_hil.arbiter import Arbiter, ArbiterConfig, Decision, ModeState, OperatorTarget
 from rove_hil.joint_filter import FilterOutput, JointFilter
-from rove_msgs.msg import ActionChunk, CommandTrace, ControlMode, TeleopTarget
 
 # How many of the last ticks the diagnostics look at: ten seconds at 200 Hz.
 TICKS_KEPT = 2000
-# Python hands the interpreter over every 5 ms by default: a whole tick that a callback could take from the control thread.
+# Python hands the interpreter over every 5 ms by default: a callback could take a whole tick from the control thread.
 GIL_SWITCH_S = 0.0005
 # Messages that wait for the next tick; older ones are dropped first, only the newest count.
 MAILBOX = 32
-# How long simulated time may take to begin before the loop looks again, and how long its end is waited for [s of wall time].
+# How often the loop looks whether simulated time has begun, and how long its end is waited for [s of wall time].
 WAIT_S = 0.01
 JOIN_S = 2.0
 
@@ -191,7 +191,8 @@ class FilterNode(RoveNode):
             self.get_logger().info(f"control thread runs with SCHED_FIFO priority {priority}")
         except OSError as error:
             self.get_logger().warning(
-                f"SCHED_FIFO priority {priority} refused ({error.strerror}): give the user an rtprio limit or CAP_SYS_NICE"
+                f"SCHED_FIFO priority {priority} refused ({error.strerror}): "
+                "give the user an rtprio limit or CAP_SYS_NICE"
             )
 
     def _step(self, now_ns: int) -> None:
@@ -209,7 +210,7 @@ class FilterNode(RoveNode):
         command = self._filter
         decision = arbiter.decide(now_ns, command.position, command.rest_position, command.at_rest)
         step_began_ns = time.perf_counter_ns()
-        output = command.step(decision.target, target_velocity=decision.velocity)
+        output = command.step(decision.target, target_velocity=decision.velocity, brake=decision.held)
         step_us = (time.perf_counter_ns() - step_began_ns) * 1e-3
         self._publish(now_ns, decision, output, step_us)
         self._work_us.append((time.perf_counter_ns() - began_ns) * 1e-3)
