@@ -24,7 +24,9 @@ def test_log_is_the_inverse_of_exp(vector: list[float]) -> None:
 
 
 def test_minimum_jerk_starts_and_ends_at_rest() -> None:
-    assert minimum_jerk(-1) == 0 and minimum_jerk(0.5) == 0.5 and minimum_jerk(2) == 1
+    assert minimum_jerk(-1) == 0
+    assert minimum_jerk(0.5) == 0.5
+    assert minimum_jerk(2) == 1
     assert minimum_jerk(1e-3) < 1e-7
 
 

@@ -76,11 +76,15 @@ class Room:
 def test_the_hand_comes_from_above_with_open_fingers_and_then_closes(task: str) -> None:
     room = Room(task)
     above, down, close = (room.step() for _ in range(3))
-    assert above and down and close
+    assert above
+    assert down
+    assert close
     assert above.hand.position[2] > down.hand.position[2] + 0.05
     assert above.hand.closure == down.hand.closure == 0.0
     np.testing.assert_allclose(down.hand.position, close.hand.position)
-    assert close.hand.closure == 1.0 and down.stop and close.stop
+    assert close.hand.closure == 1.0
+    assert down.stop
+    assert close.stop
     assert room.held
 
 
@@ -90,7 +94,8 @@ def test_a_grasp_that_failed_is_waited_for_and_then_tried_again() -> None:
         room.step()
     assert room.step(waited_s=0.1) is None
     again = room.step(waited_s=WAIT_S)
-    assert again and again.hand.closure == 0.0
+    assert again
+    assert again.hand.closure == 0.0
     room.grasps_work = True
     room.grasp()
 
@@ -164,9 +169,11 @@ def test_bread_goes_in_from_above_and_is_let_go_inside() -> None:
     over, inside = heights[1], heights[2]
     np.testing.assert_allclose(over[:2], 0.0, atol=1e-9)
     np.testing.assert_allclose(inside[:2], 0.0, atol=1e-9)
-    assert over[2] - 0.06 > 0.02 and inside[2] - 0.06 < -0.05
+    assert over[2] - 0.06 > 0.02
+    assert inside[2] - 0.06 < -0.05
     away = room.step()
-    assert away and away.hand.position[2] > heights[-1][2]
+    assert away
+    assert away.hand.position[2] > heights[-1][2]
     room.success = True
     assert room.step(waited_s=WAIT_S) is None
 

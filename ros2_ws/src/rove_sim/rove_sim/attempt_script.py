@@ -26,7 +26,9 @@ class SupervisorHabits(ConfigModel):
     takeover_delay_s: tuple[float, float] = Field((0.6, 1.2), description="from pausing to asking for the operator")
     go_delay_s: tuple[float, float] = Field((0.2, 0.5), description="from a met gate to go")
     force_go_after_s: float = Field(15.0, gt=0, description="an alignment that takes longer is forced")
-    mark_delay_s: tuple[float, float] = Field((0.5, 1.2), description="from seeing recovery to marking it: late is safe")
+    mark_delay_s: tuple[float, float] = Field(
+        (0.5, 1.2), description="from seeing recovery to marking it: late is safe"
+    )
     mark_after_approach_m: float = Field(0.1, gt=0, description="approach since takeover that shows recovery")
     hopeless_s: float = Field(20.0, gt=0, description="without progress before an attempt without operator is ended")
     hand_back_probability: float = Field(0.0, ge=0, le=1, description="of giving the robot back to the policy")

@@ -73,28 +73,22 @@ class ScriptedOperator:
         self._unsteady = Unsteadiness(profile, rng)
         self.body = body
         self._epoch = -1
-        self._act: _Rest | _Align | _Operate = _Rest()
+        # What the person does; None is hands still, wherever they are.
+        self._act: _Align | _Operate | None = None
 
     def step(self, t_s: float, view: View) -> list[Saying]:
         """Move `body` to its pose at `t_s`; what is said meanwhile."""
         if view.epoch != self._epoch:
             self._epoch = view.epoch
             self._act = self._begin(t_s, view)
-        return self._act.step(t_s, view)
+        return [] if self._act is None else self._act.step(t_s, view)
 
-    def _begin(self, t_s: float, view: View) -> _Rest | _Align | _Operate:
+    def _begin(self, t_s: float, view: View) -> _Align | _Operate | None:
         if view.mode is Mode.ALIGNING:
             return _Align(self._profile, self.body, self._rng, t_s)
         if view.mode is Mode.TAKEOVER:
             return _Operate(self._profile, self.body, self._rng, self._unsteady, t_s, view)
-        return _Rest()
-
-
-class _Rest:
-    """Hands still, wherever they are."""
-
-    def step(self, t_s: float, view: View) -> list[Saying]:
-        return []
+        return None
 
 
 class _Align:

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 import mujoco
 import numpy as np
 import numpy.typing as npt
-from rove_description import model_path
 
 from rove_core.joint_space import JointSpace
+from rove_hil.kinematics import Kinematics
+from rove_hil.mocap import MocapFrame
 from rove_sim.operator_motion import HandPose, rotation_log
 from rove_sim.poses import transform
 
@@ -60,10 +61,9 @@ class OperatorBody:
 
     def __init__(self, space: JointSpace) -> None:
         self._space = space
-        self._model = mujoco.MjModel.from_xml_path(str(model_path(space.robot, "mjcf")))
-        self._data = mujoco.MjData(self._model)
+        self._kinematics = Kinematics(space)
+        self._model, self._data = self._kinematics.model, self._kinematics.data
         joints = [self._model.joint(name) for name in space.names]
-        self._places = np.array([joint.qposadr[0] for joint in joints])
         self._arm = space.groups["right_arm"]
         self._hand = space.groups["right_hand"]
         self._columns = np.array([joint.dofadr[0] for joint in joints])[self._arm]
@@ -101,6 +101,10 @@ class OperatorBody:
         self._forward(self.q)
         return float(np.linalg.norm(target.position - self._data.site_xpos[self._site]))
 
+    def frame(self, sequence: int, capture_ns: int) -> MocapFrame:
+        """What motion capture sees of this body."""
+        return self._kinematics.frame_from_joints(self.q, sequence, capture_ns)
+
     def arm_mismatch(self, sigma_rad: float, rng: np.random.Generator) -> FloatArray:
         """How far a person is off who believes to be in a given pose: both arms [rad], shape (50,)."""
         off = np.zeros(self._space.dim)
@@ -132,8 +136,7 @@ class OperatorBody:
         return np.asarray(np.clip(step, -LARGEST_STEP_RAD, LARGEST_STEP_RAD))
 
     def _forward(self, q: FloatArray) -> None:
-        self._data.qpos[self._places] = q
-        mujoco.mj_kinematics(self._model, self._data)
+        self._kinematics.forward(q)
 
     def _closure(self, fingers: FloatArray) -> float:
         """Which closure fits the finger joints best."""

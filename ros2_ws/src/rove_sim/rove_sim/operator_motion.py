@@ -54,7 +54,7 @@ def rotation_log(rotation: FloatArray) -> FloatArray:
     sine = float(np.linalg.norm(vector)) / 2.0
     if sine < _SMALL_ANGLE:
         return vector / 2.0
-    return vector * (float(np.arctan2(sine, cosine)) / (2.0 * sine))
+    return np.asarray(vector * (float(np.arctan2(sine, cosine)) / (2.0 * sine)))
 
 
 def rotation_exp(vector: FloatArray) -> FloatArray:
@@ -64,7 +64,7 @@ def rotation_exp(vector: FloatArray) -> FloatArray:
         return np.eye(3)
     x, y, z = vector / angle
     cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    return np.eye(3) + np.sin(angle) * cross + (1.0 - np.cos(angle)) * (cross @ cross)
+    return np.asarray(np.eye(3) + np.sin(angle) * cross + (1.0 - np.cos(angle)) * (cross @ cross))
 
 
 @dataclass(frozen=True, slots=True)

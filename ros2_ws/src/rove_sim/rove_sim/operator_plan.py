@@ -149,7 +149,7 @@ class WhiteboardPlan(Plan):
             return self._at(x + self.STROKE_M, y, -self._depth, T_eraser_palm)
         left = [i for i, mark in enumerate(glance.scene.marks) if not mark.erased]
         if not left:
-            return self._finish(glance, T_eraser_palm)
+            return self._finish(glance)
         waiting = [i for i in left if i not in self._attended]
         if not waiting:
             if glance.waited_s < MARK_SEEN_S:
@@ -166,7 +166,7 @@ class WhiteboardPlan(Plan):
         self._under = target
         return self._at(x - self.STROKE_M, y, -self._depth, T_eraser_palm)
 
-    def _finish(self, glance: Glance, T_eraser_palm: FloatArray) -> Reach | None:
+    def _finish(self, glance: Glance) -> Reach | None:
         if self._finished:
             return None
         self._finished = True
@@ -177,7 +177,7 @@ class WhiteboardPlan(Plan):
     def _depth(self) -> float:
         return self.PRESS_M + self._rounds * self.HARDER_M
 
-    def _at(self, x_m: float, y_m: float, gap_m: float, T_eraser_palm: FloatArray, haste: float = 0.8) -> Reach:
+    def _at(self, x_m: float, y_m: float, gap_m: float, T_eraser_palm: FloatArray, haste: float = 0.65) -> Reach:
         T_base_palm = eraser_on_board(x_m, y_m, gap_m) @ T_eraser_palm
         return Reach(_hand(T_base_palm, CLOSED), haste=haste, carelessness=0.3)
 
