@@ -61,7 +61,7 @@ format: setup ## let ruff write the layout and the safe fixes
 bench: setup ## the figures of the performance budget, as JSON
 	$(VENV)/bin/rove bench filter retarget loop --json
 
-docker-lint: setup ## hadolint; `sh docker/rehearse.sh` runs the simulation image's steps without an engine
+docker-lint: setup ## hadolint; docker/rehearse.sh goes through the steps without an engine
 	$(VENV)/bin/hadolint --config docker/hadolint.yaml docker/*.Dockerfile
 
 clean: ## remove what the targets made, but not runs/
