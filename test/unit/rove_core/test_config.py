@@ -31,8 +31,8 @@ def test_defaults_fill_in() -> None:
     ("data", "key", "near"),
     [
         ({"rate_hs": 1.0}, "rate_hs", "rate_hz"),
-        ({"cameras": {"head": {"width": 3, "hight": 2}}}, "cameras.head.hight", "height"),
-        ({"spare": {"widht": 3}}, "spare.widht", "width"),
+        ({"cameras": {"head": {"width": 3, "hight": 2}}}, "cameras.head.hight", "height"),  # codespell:ignore
+        ({"spare": {"widht": 3}}, "spare.widht", "width"),  # codespell:ignore
         ({"list_of": [{"width": 1}, {"widt": 1}]}, "list_of.1.widt", "width"),
     ],
 )
