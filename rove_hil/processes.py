@@ -13,7 +13,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -173,8 +173,12 @@ class Processes:
         """Names of the children that run."""
         return [name for name, child in self._children.items() if child.process.poll() is None]
 
-    def poll(self) -> list[Ended]:
-        """The children that ended since the last call, restarted already where their command says so."""
+    def poll(self, restart: Container[str] | None = None) -> list[Ended]:
+        """The children that ended since the last call, restarted already where their command says so.
+
+        Args:
+            restart: only these may be restarted; None: all.
+        """
         ended = []
         for name, child in list(self._children.items()):
             code = child.process.poll()
@@ -182,7 +186,8 @@ class Processes:
                 continue
             self._sweep(child)
             restarts = child.restarts + 1
-            if restarted := code != 0 and restarts <= child.command.max_restarts:
+            restarted = code != 0 and restarts <= child.command.max_restarts and (restart is None or name in restart)
+            if restarted:
                 self._children[name] = self._spawn(child.command)
                 self._children[name].restarts = restarts
             else:

@@ -27,6 +27,8 @@ CLOSE_S = 10.0
 POLL_S = 0.1
 # A segment of shared memory that is being made is not locked yet: younger ones are left alone [s].
 MIN_AGE_S = 1.0
+# The end of the last attempt may be on its way when the node that ended it is gone [s].
+LAST_WORD_S = 0.5
 EXIT_INTERRUPTED = 130
 
 
@@ -55,8 +57,9 @@ class DeploymentRunner:
         self._specs = {node.name: node for node in deployment.nodes}
         self._say, self._show = say, show
         self._progress = Progress(attempts)
-        self._interrupted = 0
-        self._result: int | None = None
+        self._ready: set[str] = set()
+        self._signals = 0
+        self._over = False
 
     def run(self) -> int:
         """Returns 0 after the planned attempts, 130 after Ctrl-C.
@@ -73,7 +76,7 @@ class DeploymentRunner:
                 try:
                     for phase in Phase:
                         self._start(phase, processes, monitor)
-                    while self._result is None and not self._interrupted:
+                    while not self._ending:
                         self._watch(processes, monitor)
                 finally:
                     self._end_attempt(monitor)
@@ -81,63 +84,78 @@ class DeploymentRunner:
             for number, handler in restore.items():
                 signal.signal(number, handler)
             remove_orphans(began_s, time.time() - MIN_AGE_S)
-        return EXIT_INTERRUPTED if self._interrupted else self._result or 0
+        return EXIT_INTERRUPTED if self._signals else 0
 
-    def _on_signal(self, number: int, _: FrameType | None) -> None:
-        self._interrupted = number
+    @property
+    def _ending(self) -> bool:
+        return self._over or self._signals > 0
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._signals += 1
 
     def _start(self, phase: Phase, processes: Processes, monitor: SessionMonitor) -> None:
-        specs = self._deployment.phase(phase)
-        for spec in specs:
-            processes.start(self._command(spec))
-        readiness = monitor.readiness([spec.name for spec in specs])
+        """Start the nodes of a phase and wait until they are active."""
+        if self._ending:
+            return
+        names = [spec.name for spec in self._deployment.phase(phase)]
+        for name in names:
+            processes.start(self._command(self._specs[name]))
+        readiness = monitor.readiness(names)
         deadline = time.monotonic() + READY_S
         try:
-            while not (self._interrupted or self._result is not None or readiness.poll()):
+            while not (self._ending or readiness.poll()):
                 self._watch(processes, monitor)
                 if time.monotonic() > deadline:
                     name = readiness.waiting[0]
-                    raise DeploymentError(f"{name} is not ready after {READY_S:.0f} s", tail(processes.log(name)))
+                    raise DeploymentError(f"{name} is not ready after {READY_S:.0f} s", _tail(processes.log(name)))
         finally:
             readiness.close()
+        self._ready.update(names)
 
     def _watch(self, processes: Processes, monitor: SessionMonitor) -> None:
         """A moment of the session."""
         monitor.spin(POLL_S)
-        for ended in processes.poll():
-            self._on_ended(ended)
-        now_s = time.monotonic()
-        if (mode := monitor.mode) is not None:
-            line = self._progress.update(
-                now_s, Mode.from_number(mode.mode), Stage(mode.stage), mode.episode_id, mode.event
-            )
-            if line:
-                self._say(line)
+        self._follow(monitor)
+        # What fails before it was ever ready would fail again.
+        for ended in processes.poll(restart=self._ready):
+            self._on_ended(ended, monitor)
         if self._show is not None:
-            self._show(self._progress.line(now_s))
+            self._show(self._progress.line(time.monotonic()))
 
-    def _on_ended(self, ended: Ended) -> None:
+    def _follow(self, monitor: SessionMonitor) -> None:
+        """Bring the progress up to date."""
+        if (mode := monitor.mode) is None:
+            return
+        now_s = time.monotonic()
+        line = self._progress.update(now_s, Mode.from_number(mode.mode), Stage(mode.stage), mode.episode_id, mode.event)
+        if line:
+            self._say(line)
+
+    def _on_ended(self, ended: Ended, monitor: SessionMonitor) -> None:
         spec = self._specs[ended.name]
         if ended.restarted:
             self._say(f"{ended.name}: {ended.how}; started again, the robot holds meanwhile (log: {ended.log})")
             remove_orphans(0.0, time.time() - MIN_AGE_S)
         elif spec.ends_session and ended.code == 0:
-            self._result = 0
+            self._over = True
+            monitor.spin(LAST_WORD_S)
+            self._follow(monitor)
+            finished, planned = len(self._progress.finished), self._progress.attempts
+            if finished < planned and not spec.terminal:  # a person may quit early
+                raise DeploymentError(f"{ended.name} ended after {finished} of {planned} attempts", _tail(ended.log))
         elif spec.required:
-            raise DeploymentError(f"{ended.name} ended: {ended.how}", _why(ended))
+            why = _fatal(ended.log)
+            raise DeploymentError(f"{ended.name}: {why or ended.how}", f"see {ended.log}" if why else _tail(ended.log))
         else:
             self._say(f"{ended.name} ended: {ended.how} (log: {ended.log})")
 
     def _end_attempt(self, monitor: SessionMonitor) -> None:
         """Nothing is ended while an attempt is open: the record would not know why."""
-        reason = "interrupted" if self._interrupted else "the session ended"
-        if not monitor.abort(reason, CLOSE_S):
-            self._say("the open attempt could not be closed; `rove episodes recover` makes it readable")
-        elif self._progress.open:
-            monitor.spin(POLL_S)
-            mode = monitor.mode
-            if mode is not None and not mode.episode_id:
-                self._say(self._progress.update(time.monotonic(), Mode.IDLE, Stage.NONE, "", mode.event))
+        reason = "interrupted" if self._signals else "the session ended"
+        signals = self._signals
+        if not monitor.abort(reason, CLOSE_S, lambda: self._signals > signals):
+            self._say("the open attempt was not closed; `rove episodes recover` makes it readable")
+        self._follow(monitor)
 
     def _command(self, spec: NodeSpec) -> Command:
         argv = [sys.executable, "-m", spec.module, "--ros-args", "--log-level", "info"]
@@ -155,5 +173,11 @@ def _parameter_file(name: str, parameters: Mapping[str, Any]) -> str:
     return yaml.safe_dump({name: {"ros__parameters": dict(parameters)}})
 
 
-def _why(ended: Ended) -> str:
-    return f"the end of {ended.log}:\n{tail(ended.log)}"
+def _tail(log: Path) -> str:
+    return f"the end of {log}:\n{tail(log)}"
+
+
+def _fatal(log: Path) -> str:
+    """Why a node ended, in its own words: its last fatal line, "" when there is none."""
+    lines = [line for line in tail(log, lines=200).splitlines() if line.startswith("[FATAL]")]
+    return lines[-1].partition("]: ")[2] if lines else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
@@ -54,7 +55,7 @@ class SessionMonitor:
         """Ask these nodes whether they are active."""
         return Readiness(self.node, names)
 
-    def abort(self, reason: str, limit_s: float) -> bool:
+    def abort(self, reason: str, limit_s: float, give_up: Callable[[], bool]) -> bool:
         """End the open attempt as aborted and wait until the recorder has closed it. False when that failed."""
         if self.mode is None or not self.mode.episode_id:
             return True
@@ -65,7 +66,7 @@ class SessionMonitor:
         event.episode_id = episode_id
         self._send.call_async(SendEvent.Request(event=event))
         deadline = time.monotonic() + limit_s
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline and not give_up():
             self.spin(0.05)
             recording = self.status is not None and self.status.state in (
                 EpisodeStatus.STATE_RECORDING,
