@@ -43,7 +43,7 @@ test-unit: setup setup-torch ## no ROS, in seconds
 test-integration: setup setup-torch ## real rclpy over real DDS
 	$(PYTHON) -m pytest test/integration
 
-test-system: setup ## the shipped deployment as processes, episodes on disk
+test-system: setup setup-torch ## the shipped deployment as processes, episodes on disk
 	$(PYTHON) -m pytest test/system
 
 lint: setup ## ruff and codespell
@@ -100,7 +100,8 @@ $(STAMPS)/ready: $(STAMPS)/editable
 	@sh scripts/system_packages.sh gl
 	@touch $@
 
-$(STAMPS)/torch: $(STAMPS)/packages requirements/torch.txt
-	$(SAY) "[+] torch, for its backend's tests and for training the demo policy"
+$(STAMPS)/torch: $(STAMPS)/ready requirements/torch.txt trainer/pyproject.toml
+	$(SAY) "[+] torch and the trainer, for their tests and for training the demo policy"
 	@$(PIP) install -r requirements/torch.txt
+	@$(PIP) install --no-build-isolation --no-deps -e trainer
 	@touch $@

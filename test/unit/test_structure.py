@@ -18,6 +18,7 @@ SOURCES = {
     "rove_recorder": ROOT / "rove_recorder",
     "rove_description": ROOT / "ros2_ws/src/rove_description/rove_description",
     "rove_sim": ROOT / "ros2_ws/src/rove_sim/rove_sim",
+    "rove_trainer": ROOT / "trainer/rove_trainer",
 }
 # The three parts meet on topics; the shared vocabulary knows none of them.
 MAY_IMPORT = {
@@ -27,6 +28,8 @@ MAY_IMPORT = {
     "rove_recorder": {"rove_core"},
     "rove_description": {"rove_core"},
     "rove_sim": {"rove_core", "rove_description", "rove_hil"},
+    # Reads episodes, writes bundles; what moves the robot is none of its business.
+    "rove_trainer": {"rove_core", "rove_recorder", "rove_inference"},
 }
 ROS = re.compile(r"(rclpy|launch|launch_ros|ament_index_python|tf2_ros|\w+_msgs|\w+_srvs|\w+_interfaces)")
 
@@ -93,6 +96,13 @@ def test_importing_the_cores_does_not_load_ros() -> None:
 @pytest.mark.parametrize("folder", ["test", "launch"])
 def test_folders_that_are_not_packages_have_no_init(folder: str) -> None:
     assert list((ROOT / folder).rglob("__init__.py")) == []
+
+
+@pytest.mark.parametrize("package", SOURCES)
+def test_every_folder_with_modules_is_a_package(package: str) -> None:
+    # One without __init__.py works from a checkout and is left out of every installation.
+    folders = {path.parent for path in modules(package)}
+    assert [str(folder) for folder in folders if not (folder / "__init__.py").is_file()] == []
 
 
 def test_no_module_is_named_after_nothing() -> None:
