@@ -13,20 +13,16 @@ plan and to stay where that ends.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import numpy as np
-import numpy.typing as npt
 
 from rove_core.chunks import Chunk
 from rove_core.clocks import NS_PER_S
 from rove_core.errors import PolicyError
 from rove_core.joint_space import FloatArray, JointSpace
-from rove_core.modes import Mode, Source, Stage
+from rove_core.modes import Mode, Source
+from rove_hil.decision import ArbiterConfig, ArbiterCounters, BoolArray, Decision, ModeState, OperatorTarget
 from rove_hil.handover import HandOver
 from rove_hil.target_estimator import TargetEstimator
-
-BoolArray = npt.NDArray[np.bool_]
 
 # A stamp further ahead than this is another clock, not a prediction.
 FUTURE_TOLERANCE_NS = NS_PER_S // 10
@@ -42,78 +38,6 @@ _IDLE_REASONS = {
     Mode.FAULT: "fault",
     Mode.ESTOP: "emergency stop",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class ModeState:
-    """The supervisor's word. `heard_ns` is when it arrived, control clock [ns]."""
-
-    mode: Mode
-    stage: Stage
-    epoch: int
-    episode_id: str
-    heard_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class OperatorTarget:
-    """The operator's joints [rad], shape (dim,); `valid` per joint; `stamp_ns` when solved, control clock [ns]."""
-
-    epoch: int
-    stamp_ns: int
-    position: FloatArray
-    valid: BoolArray
-
-
-@dataclass(frozen=True, slots=True)
-class ArbiterConfig:
-    """Time limits and fading times [s]; `handover_s` is per joint, shape (dim,)."""
-
-    handover_s: FloatArray
-    chunk_join_s: float = 0.1
-    mode_timeout_s: float = 0.5
-    operator_timeout_s: float = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What one tick should do. Arrays [rad] and [rad/s], shape (dim,).
-
-    Attributes:
-        target: where to go, inside the joint limits. velocity: of the target, 0 where it is held.
-        held: joints that brake and stay, per joint; their target is where the braking ends.
-        chunk_id, chunk_step: 0 and -1 when no chunk is used.
-        hold_reason: why the source is HOLD or STOP, or why some joints of it are held; "" otherwise.
-        policy_position: what the policy says for now, None without a chunk in force. operator_position: the
-            operator's latest sample of this epoch, None when there is none that is fresh.
-    """
-
-    source: Source
-    target: FloatArray
-    velocity: FloatArray
-    held: BoolArray
-    chunk_id: int
-    chunk_step: int
-    hold_reason: str
-    policy_position: FloatArray | None
-    operator_position: FloatArray | None
-
-
-@dataclass(slots=True)
-class ArbiterCounters:
-    """What was not used, and why; for diagnostics."""
-
-    chunks_accepted: int = 0
-    chunks_other_epoch: int = 0
-    chunks_refused: int = 0
-    chunks_late: int = 0
-    operator_accepted: int = 0
-    operator_other_epoch: int = 0
-    operator_refused: int = 0
-    mode_stale_ticks: int = 0
-    policy_late_ticks: int = 0
-    operator_stale_ticks: int = 0
-    last_refusal: str = field(default="")
 
 
 class Arbiter:

@@ -44,7 +44,7 @@ import numpy.typing as npt
 
 from rove_core.errors import RoveError
 from rove_core.joint_space import FloatArray, JointSpace
-from rove_hil.stop_plan import StopPlanner
+from rove_hil.stop_plan import SLACK, StopPlanner
 from rove_hil.target_estimator import TargetEstimator
 
 # Bits of FilterOutput.limited and CommandTrace.limited.
@@ -170,9 +170,9 @@ class JointFilter:
         self._estimator.reset(p)
         self._position = p / self._p_unit
         self._velocity, self._acceleration = v / self._v_unit, np.zeros(self.space.dim)
-        self._low = np.minimum(self._lower, self._position)
-        self._high = np.maximum(self._upper, self._position)
-        self._outside = bool((self._low < self._lower).any() or (self._high > self._upper).any())
+        self._low = np.minimum(self._lower, self._position) - SLACK
+        self._high = np.maximum(self._upper, self._position) + SLACK
+        self._outside = bool((self._low < self._lower - SLACK).any() or (self._high > self._upper + SLACK).any())
         planned = self._planner.propose(self._position, self._velocity, self._acceleration, self._low, self._high)
         self._velocity = np.where(planned, self._velocity, 0.0)
         self._planner.propose(self._position, self._velocity, self._acceleration, self._low, self._high)
@@ -273,9 +273,9 @@ class JointFilter:
 
     def _come_in(self) -> None:
         """A joint that started outside may not go back out: its limits follow it in."""
-        self._low = np.minimum(self._lower, np.maximum(self._low, self._planner.lowest))
-        self._high = np.maximum(self._upper, np.minimum(self._high, self._planner.highest))
-        self._outside = bool((self._low < self._lower).any() or (self._high > self._upper).any())
+        self._low = np.minimum(self._lower - SLACK, np.maximum(self._low, self._planner.lowest - SLACK))
+        self._high = np.maximum(self._upper + SLACK, np.minimum(self._high, self._planner.highest + SLACK))
+        self._outside = bool((self._low < self._lower - SLACK).any() or (self._high > self._upper + SLACK).any())
 
     def _started(self) -> FloatArray:
         if self._position is None:

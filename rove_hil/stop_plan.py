@@ -31,10 +31,11 @@ from rove_core.joint_space import FloatArray
 BoolArray = npt.NDArray[np.bool_]
 
 # Slack for rounding in comparisons of quantities of order 1 to 1e5 in tick units; covered by the limits' own margin.
-_SLACK = np.array(1e-9)
+SLACK = 1e-9
+_SLACK = np.array(SLACK)
 _TINY = np.array(1e-12)
 # Arrays without dimension: numpy takes them in two thirds of the time of a Python number.
-_ZERO, _HALF, _ONE, _TWO = np.array(0.0), np.array(0.5), np.array(1.0), np.array(2.0)
+_ZERO, _HALF, _ONE, _TWO, _THREE = np.array(0.0), np.array(0.5), np.array(1.0), np.array(2.0), np.array(3.0)
 _SIXTH, _ONE_SLACK, _MINUS_SLACK = np.array(1 / 6), _ONE + _SLACK, -_SLACK
 
 
@@ -49,47 +50,49 @@ class StopPlanner:
         self._a_max = a_max
         self._a_slack, self._v_slack = a_max + _SLACK, v_max + _SLACK
         nothing = np.zeros(len(a_max))
-        # jerk 1, jerk 3, end of phases 1, 2, 3 [ticks since the plan was made], end, lowest, highest position
-        self._kept: tuple[FloatArray, ...] = (nothing,) * 8
+        # sign, first jerk, c, n1, n2, n3, end, lowest, highest position; the first six in the mirrored frame
+        self._kept: tuple[FloatArray, ...] = (nothing,) * 9
         self._new = self._kept
         self._age = self._young = nothing
 
     @property
     def end(self) -> FloatArray:
-        return self._kept[5]
-
-    @property
-    def lowest(self) -> FloatArray:
         return self._kept[6]
 
     @property
-    def highest(self) -> FloatArray:
+    def lowest(self) -> FloatArray:
         return self._kept[7]
+
+    @property
+    def highest(self) -> FloatArray:
+        return self._kept[8]
 
     def propose(self, p: FloatArray, v: FloatArray, a: FloatArray, low: FloatArray, high: FloatArray) -> BoolArray:
         """Look for a plan from (p, v, a) inside [low, high]; true where one was found. NaN finds none."""
         a_size = np.abs(a)
         release = np.ceil(a_size)
-        sign = np.copysign(_ONE, v + a * (release - _ONE) * _HALF)
+        half_a = a * _HALF
+        sign = np.copysign(_ONE, v + half_a * (release - _ONE))
         s_v = v * sign
         s_a = a * sign
-        peak = np.minimum(np.sqrt(np.maximum(s_v + s_a * (s_a - _ONE) * _HALF, _ZERO)), self._a_max)
-        n1 = np.maximum(np.maximum(np.ceil(s_a + peak), release), _ONE)
+        half_a = half_a * sign
+        peak = np.minimum(np.sqrt(np.maximum(s_v + half_a * (s_a - _ONE), _TINY)), self._a_max)
+        n1 = np.maximum(np.ceil(s_a + peak), release)
         n3 = np.ceil(peak + _HALF)
-        x = s_v + s_a * (n1 - _ONE) * _HALF
+        x = s_v + half_a * (n1 - _ONE)
         mean = (n1 + n3) * _HALF
-        n2 = np.maximum(np.ceil(x / self._a_max - mean - _SLACK), _ZERO)
+        n2 = np.maximum(np.ceil(x / self._a_slack - mean), _ZERO)
         c = x / (mean + n2)
         slope = (s_a + c) / n1
         d = np.abs(slope)
+        # n1 (x + a) - d n1 (n1 + 1) (n1 + 2) / 6, then the phases that start with v = c (n2 + (n3 - 1) / 2).
         n1_more, n3_less = n1 + _ONE, n3 - _TWO
-        # n1 (x + a) - n1 d (n1 + 1) (n1 + 2) / 6, then the phases that start with v = c (n2 + (n3 - 1) / 2).
-        travel = n1 * (x + s_a - slope * n1_more * (n1_more + _ONE) * _SIXTH)
-        travel += c * (n2 * (n2 + n3_less) * _HALF + (n3_less + _ONE) * n3_less * _SIXTH)
+        late = c * (n2 * (n2 + n3_less) * _THREE + (n3_less + _ONE) * n3_less)
+        travel = n1 * (x + s_a) + (late - slope * n1 * n1_more * (n1_more + _ONE)) * _SIXTH
         end = p + sign * travel
-        drive = np.maximum(s_a - d * _HALF, _ZERO)
+        drive = np.maximum(s_a - d * _HALF, _TINY)
         back = np.minimum(s_v, _ZERO)
-        turn = p - sign * (back * back / np.maximum(drive, _TINY))
+        turn = p - sign * (back * back / drive)
         lowest = np.minimum(np.minimum(p, end), turn)
         highest = np.maximum(np.maximum(p, end), turn)
         top = np.maximum(np.abs(v), s_v + drive * drive / np.maximum(d + d, _TINY))
@@ -99,11 +102,10 @@ class StopPlanner:
             & (c >= _MINUS_SLACK)
             & (a_size <= self._a_slack)
             & (top <= self._v_slack)
-            & (lowest >= low - _SLACK)
-            & (highest <= high + _SLACK)
+            & (lowest >= low)
+            & (highest <= high)
         )
-        held = n1 + n2
-        self._new = (-sign * slope, sign * c / n3, n1, held, held + n3, end, lowest, highest)
+        self._new = (sign, slope, c, n1, n2, n3, end, lowest, highest)
         return good
 
     def accept_all(self) -> None:
@@ -117,11 +119,12 @@ class StopPlanner:
 
     def next_jerk(self) -> FloatArray:
         """The next jerk of the kept plans."""
-        u1, u3, end1, end2, end3 = self._kept[:5]
-        age = self._age
-        later = np.where((age >= end2) & (age < end3), u3, _ZERO)
-        return np.asarray(np.where(age < end1, u1, later))
+        sign, slope, c, n1, n2, n3 = self._kept[:6]
+        since = self._age - (n1 + n2)
+        last = np.where((since >= _ZERO) & (since < n3), c / np.maximum(n3, _ONE), _ZERO)
+        return np.asarray(sign * np.where(self._age < n1, -slope, last))
 
     def finished(self) -> BoolArray:
         """Where the kept plans have come to rest."""
-        return np.asarray(self._age >= self._kept[4])
+        n1, n2, n3 = self._kept[3:6]
+        return np.asarray(self._age >= n1 + n2 + n3)

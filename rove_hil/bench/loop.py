@@ -31,10 +31,10 @@ def run(quick: bool) -> dict[str, Any]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
+    options = ["--seconds", str(seconds), "--pauses", str(pauses), "--cores", str(cores)]
     try:
         probe = subprocess.run(
-            [sys.executable, "-m", "rove_hil.ros.loop_probe"]
-            + ["--seconds", str(seconds), "--pauses", str(pauses), "--cores", str(cores)],
+            [sys.executable, "-m", "rove_hil.ros.loop_probe", *options],
             env=environment,
             capture_output=True,
             text=True,

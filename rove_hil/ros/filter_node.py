@@ -29,7 +29,8 @@ from rove_core.modes import Mode, Source, Stage
 from rove_core.ros import stamps, topics
 from rove_core.ros.node import ERROR, OK, WARN, RoveNode
 from rove_core.ros.node import main as run
-from rove_hil.arbiter import Arbiter, ArbiterConfig, Decision, ModeState, OperatorTarget
+from rove_hil.arbiter import Arbiter
+from rove_hil.decision import ArbiterConfig, Decision, ModeState, OperatorTarget
 from rove_hil.joint_filter import FilterOutput, JointFilter
 
 # How many of the last ticks the diagnostics look at: ten seconds at 200 Hz.

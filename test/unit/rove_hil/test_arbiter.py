@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from rove_core.chunks import Chunk
 from rove_core.joint_space import FloatArray, JointSpace
 from rove_core.modes import Mode, Source, Stage
-from rove_hil.arbiter import Arbiter, ArbiterConfig, Decision, ModeState, OperatorTarget
+from rove_hil.arbiter import Arbiter
+from rove_hil.decision import ArbiterConfig, Decision, ModeState, OperatorTarget
 from rove_hil.joint_filter import JointFilter
 
 SPACE = JointSpace.load("iron_r01")
@@ -90,6 +91,20 @@ def test_a_takeover_mid_chunk_drops_the_rest_of_the_chunk() -> None:
     np.testing.assert_allclose(bench.sent[-1], rest, atol=1e-9)
     np.testing.assert_array_equal(bench.sent[-1], bench.sent[-2])
     assert bench.arbiter.counters.chunks_other_epoch == 1
+
+
+def test_what_was_stored_before_a_change_of_mode_is_not_used_after_it() -> None:
+    bench = Bench()
+    bench.say(Mode.ROLLOUT, 1)
+    bench.chunk(rows(0.5), 1)
+    bench.tick(10)
+    bench.say(Mode.PAUSED, 2)
+    bench.operate(SPACE.home + 0.1, 2)
+    bench.tick()
+    bench.say(Mode.ROLLOUT, 3)
+    assert bench.tick().hold_reason == "waiting for the policy"
+    bench.say(Mode.TAKEOVER, 4)
+    assert bench.tick().hold_reason == "waiting for the operator"
 
 
 def test_a_chunk_that_is_ahead_of_its_mode_waits_for_it() -> None:
