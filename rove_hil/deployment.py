@@ -15,6 +15,9 @@ from rove_core.errors import ConfigError
 
 Value = str | int | float | bool | tuple[str, ...]
 
+# SCHED_FIFO for the thread that commands the robot, where the system permits it: with every core busy it is 6 ms late
+# without, .05 ms with. Below the kernel's own threads (50).
+REALTIME_PRIORITY = 20
 # Where the scripted operator's motion capture comes from: a port of its own for every domain.
 MOCAP_PORT = 5560
 
@@ -257,7 +260,14 @@ def _stack(settings: Settings) -> list[NodeSpec]:
     robot: dict[str, Value] = {"robot": settings.model}
     recording = robot | {"out_dir": str(settings.out_dir), "cameras": settings.cameras}
     nodes = [
-        _node("rove_hil", "rove_hil", "filter_node", Phase.STACK, robot, **again),
+        _node(
+            "rove_hil",
+            "rove_hil",
+            "filter_node",
+            Phase.STACK,
+            robot | {"realtime_priority": REALTIME_PRIORITY},
+            **again,
+        ),
         _node("rove_hil", "rove_recorder", "recorder_node", Phase.STACK, recording, **again),
     ]
     if settings.operator != "none":

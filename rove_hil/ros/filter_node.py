@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Mapping
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 from rove_msgs.msg import ActionChunk, CommandTrace, ControlMode, TeleopTarget
 from sensor_msgs.msg import JointState
@@ -31,6 +32,7 @@ from rove_core.ros.node import ERROR, OK, WARN, RoveNode
 from rove_core.ros.node import main as run
 from rove_hil.arbiter import Arbiter
 from rove_hil.decision import ArbiterConfig, Decision, ModeState, OperatorTarget
+from rove_hil.displacement import Displacement
 from rove_hil.joint_filter import FilterOutput, JointFilter
 
 # How many of the last ticks the diagnostics look at: ten seconds at 200 Hz.
@@ -42,6 +44,8 @@ MAILBOX = 32
 # How often the loop looks whether simulated time has begun, and how long its end is waited for [s of wall time].
 WAIT_S = 0.01
 JOIN_S = 2.0
+# Whether somebody put the robot elsewhere is looked at every so many ticks.
+DISPLACEMENT_TICKS = 10
 
 
 class FilterParameters(ConfigModel):
@@ -72,11 +76,13 @@ class FilterNode(RoveNode):
         self._filter = JointFilter(self._space, self._period_ns / NS_PER_S, p.margin_rad)
         times = ArbiterConfig(self._handover_times(p), p.chunk_join_s, p.mode_timeout_s, p.operator_timeout_s)
         self._arbiter = Arbiter(self._space, times)
+        self._displacement = Displacement()
         self._modes: deque[ModeState] = deque(maxlen=MAILBOX)
         self._chunks: deque[Chunk] = deque(maxlen=MAILBOX)
         self._operators: deque[OperatorTarget] = deque(maxlen=MAILBOX)
         self._states: deque[JointState] = deque(maxlen=1)
         self._ready = False
+        self._order: npt.NDArray[np.intp] | None = None
         self._wrong_names = ""
         self._state_names: list[str] = []
         self._tick = 0
@@ -208,6 +214,8 @@ class FilterNode(RoveNode):
             arbiter.on_operator(self._operators.popleft(), now_ns)
         if not self._ready and not self._start():
             return
+        if self._tick % DISPLACEMENT_TICKS == 0:
+            self._look_where_the_robot_is(now_ns)
         command = self._filter
         decision = arbiter.decide(now_ns, command.position, command.rest_position, command.at_rest)
         step_began_ns = time.perf_counter_ns()
@@ -218,25 +226,44 @@ class FilterNode(RoveNode):
 
     def _start(self) -> bool:
         """Begin at the measured joints; false until they came, for ever when their names are not the robot's."""
-        if self._wrong_names or not self._states:
+        measured = self._measured()
+        if measured is None:
             return False
-        msg = self._states[-1]
-        try:
-            order = self._space.order_of(msg.name)
-        except JointNameError as error:
-            self._wrong_names = str(error)
-            self.get_logger().fatal(f"{topics.JOINT_STATES}: {error}; no command will be sent")
-            return False
-        if len(msg.position) != len(msg.name) or not np.isfinite(msg.position).all():
-            self._unreadable += 1
-            self._states.clear()
-            return False
-        measured = np.array(msg.position)[order]
         self._filter.reset(measured)
         self._arbiter.start(measured)
         self._ready = True
         self.get_logger().info("commands begin at the measured joint positions")
         return True
+
+    def _look_where_the_robot_is(self, now_ns: int) -> None:
+        """Nobody drives and the robot was put elsewhere: begin anew there, so that no command pulls it back."""
+        mode = self._arbiter.mode
+        measured = self._measured()
+        if measured is None or (mode is not None and mode.mode is not Mode.IDLE):
+            self._displacement.reset()
+        elif self._displacement.update(now_ns, self._filter.position, measured):
+            self._displacement.reset()
+            self.get_logger().warning("idle, and the robot stands elsewhere than commanded")
+            self._start()
+
+    def _measured(self) -> FloatArray | None:
+        """The newest joint positions [rad], shape (dim,); None when there are none that can be used."""
+        if self._wrong_names or not self._states:
+            return None
+        msg = self._states[-1]
+        if self._order is None:
+            try:
+                self._order = self._space.order_of(msg.name)
+            except JointNameError as error:
+                self._wrong_names = str(error)
+                self.get_logger().fatal(f"{topics.JOINT_STATES}: {error}; no command will be sent")
+                return None
+        position = np.array(msg.position)
+        if position.shape != self._order.shape or not np.isfinite(position).all():
+            self._unreadable += 1
+            self._states.clear()
+            return None
+        return position[self._order]
 
     def _publish(self, now_ns: int, decision: Decision, output: FilterOutput, step_us: float) -> None:
         stamp = stamps.to_msg(self.ros_now_ns())
