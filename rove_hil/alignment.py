@@ -118,6 +118,6 @@ class AlignmentGate:
             relative = (error.rms_rad / threshold, error.max_rad / (self._max_over_rms * threshold))
             excess = float("inf") if any(math.isnan(value) for value in relative) else max(relative)
             if excess > 1.0:
-                text = f"{group} is off by {error.rms_rad:.2f} rad (limit {threshold:.2f}), worst joint {error.max_rad:.2f}"
-                problems.append((excess, text))
+                off = f"{group} is off by {error.rms_rad:.2f} rad (limit {threshold:.2f})"
+                problems.append((excess, f"{off}, worst joint {error.max_rad:.2f}"))
         return max(problems)[1] if problems else ""

@@ -144,9 +144,7 @@ class SupervisorCore:
             return Stage.ROLLOUT
         if self.mode is not Mode.TAKEOVER:
             return Stage.NONE
-        # A demonstration has no failure that the operator would first have to find out of.
-        demonstrates = self.attempt is not None and self.attempt.demonstration
-        return Stage.RECOVERY if self._marked or demonstrates else Stage.ADAPTATION
+        return Stage.RECOVERY if self._marked else Stage.ADAPTATION
 
     def state(self) -> State:
         """Everything that is published about the mode."""
@@ -227,7 +225,6 @@ class SupervisorCore:
 
     def _check_guards(self, event: Event, conditions: Conditions) -> None:
         """Refuse what the table allows but the situation does not."""
-        demonstrates = self.attempt is not None and self.attempt.demonstration
         if event in (Event.START, Event.TELEOP_START):
             raise IllegalEventError("an attempt needs a task: start it with /rove/start_episode")
         if event is Event.RESUME and (problem := self._resume_problem(conditions)):
@@ -236,7 +233,7 @@ class SupervisorCore:
             raise IllegalEventError("the operator has not said 'operator_ready'")
         if event is Event.GO and not conditions.gate_met:
             raise IllegalEventError(f"not aligned: {conditions.gate_reason}")
-        if event is Event.MARK_PROGRESS and (self._marked or demonstrates):
+        if event is Event.MARK_PROGRESS and self._marked:
             raise IllegalEventError("progress is marked once per takeover, and it is marked")
         if event is Event.RETRACT_MARK and not self._marked:
             raise IllegalEventError("there is no mark to retract")

@@ -88,9 +88,13 @@ def deploy(
         domain=domain,
     )
     _check_space(out)
-    with _domain_taken(domain):
-        code = _run(settings)
-    typer.echo(_summary(settings.out_dir, settings.out_dir / "report.html" if report else None))
+    code = 1
+    try:
+        with _domain_taken(domain):
+            code = _run(settings)
+    finally:  # whatever happened: what was recorded is there, and people want to know where
+        if settings.out_dir.is_dir() and any(settings.out_dir.glob("*.zarr*")):
+            typer.echo(_summary(settings.out_dir, settings.out_dir / "report.html" if report else None))
     if code:
         raise typer.Exit(code)
 

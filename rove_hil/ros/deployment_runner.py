@@ -134,7 +134,7 @@ class DeploymentRunner:
     def _on_ended(self, ended: Ended, monitor: SessionMonitor) -> None:
         spec = self._specs[ended.name]
         if ended.restarted:
-            self._say(f"{ended.name}: {ended.how}; started again, the robot holds meanwhile (log: {ended.log})")
+            self._say(f"{ended.name}: {ended.how}; started again (log: {ended.log})")
             remove_orphans(0.0, time.time() - MIN_AGE_S)
         elif spec.ends_session and ended.code == 0:
             self._over = True

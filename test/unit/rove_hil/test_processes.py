@@ -96,7 +96,8 @@ def test_a_killed_child_says_by_what(logs: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("last", "heard"), [(signal.SIGINT, ["SIGINT"]), (signal.SIGTERM, ["SIGINT", "SIGTERM"]), (0, ["SIGINT", "SIGTERM"])]
+    ("last", "heard"),
+    [(signal.SIGINT, ["SIGINT"]), (signal.SIGTERM, ["SIGINT", "SIGTERM"]), (0, ["SIGINT", "SIGTERM"])],
 )
 def test_ending_gets_more_insistent(logs: Path, last: int, heard: list[str]) -> None:
     with Processes(logs, QUICK) as processes:
@@ -147,7 +148,8 @@ def test_nothing_is_left_when_the_parent_is_killed(logs: Path, last: int) -> Non
             time.sleep(60)
     """)
     code = STUBBORN.format(last=int(last))
-    with subprocess.Popen([sys.executable, "-c", parent, str(logs), code], stdout=subprocess.PIPE, text=True) as process:
+    argv = [sys.executable, "-c", parent, str(logs), code]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         child = int(process.stdout.readline())
         until(lambda: "up" in tail(logs / "child.log"))

@@ -13,7 +13,8 @@ from rove_hil.takeover import TRANSITIONS, allowed, step
 # The table as people read it: one line per mode. Written out once more, so that a slip in the code shows.
 EXPECTED = {
     Mode.IDLE: "start>ROLLOUT teleop_start>ALIGNING fault>FAULT estop>ESTOP",
-    Mode.ROLLOUT: "pause>PAUSED takeover>ALIGNING policy_stalled>PAUSED succeed>IDLE fail>IDLE abort>IDLE fault>FAULT estop>ESTOP",
+    Mode.ROLLOUT: "pause>PAUSED takeover>ALIGNING policy_stalled>PAUSED"
+    " succeed>IDLE fail>IDLE abort>IDLE fault>FAULT estop>ESTOP",
     Mode.PAUSED: "resume>ROLLOUT takeover>ALIGNING succeed>IDLE fail>IDLE abort>IDLE fault>FAULT estop>ESTOP",
     Mode.ALIGNING: "operator_ready>ALIGNING operator_lost>ALIGNING go>TAKEOVER force_go>TAKEOVER cancel>PAUSED"
     " succeed>IDLE fail>IDLE abort>IDLE fault>FAULT estop>ESTOP",
