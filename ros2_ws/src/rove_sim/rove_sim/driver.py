@@ -158,8 +158,8 @@ class Driver:
         elif late and self.state is not DriverState.HOLD:
             self.state = DriverState.HOLD
             self.counters.watchdog_trips += 1
-        elif not late and self.state is DriverState.HOLD:
-            self.state = DriverState.FOLLOW
+        elif self.state is DriverState.HOLD:
+            self.state = DriverState.HOLD if late else DriverState.FOLLOW
         elif self.state is DriverState.APPROACH and self.mismatch_rad < MATCH_RAD:
             self.state = DriverState.FOLLOW
 

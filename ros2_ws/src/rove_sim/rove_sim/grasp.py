@@ -76,7 +76,9 @@ class GraspAssist:
         self._hand_geoms = np.zeros(model.ngeom, dtype=bool)
         for geom in range(model.ngeom):
             name = model.body(int(model.geom_bodyid[geom])).name
-            self._hand_geoms[geom] = name == f"{side}_palm" or name.startswith(tuple(f"{side}_{f}_" for f in (*FINGERS, "thumb")))
+            self._hand_geoms[geom] = name == f"{side}_palm" or name.startswith(
+                tuple(f"{side}_{f}_" for f in (*FINGERS, "thumb"))
+            )
         flexions = [f"{side}_{finger}_{part}" for finger in FINGERS for part in ("proximal", "distal")]
         self._flexions = np.array([int(model.joint(name).qposadr[0]) for name in flexions])
         self._range = np.array([space.upper[space.index(name)] for name in flexions])
@@ -87,7 +89,9 @@ class GraspAssist:
         body = int(self._model.body(name).id)
         geoms = np.flatnonzero((self._model.geom_bodyid == body) & (self._model.geom_contype != 0))
         conaffinity = self._model.geom_conaffinity[geoms].copy()
-        return _Graspable(name, body, int(self._model.equality(weld_name(side, name)).id), geoms, conaffinity, T_object_palm)
+        return _Graspable(
+            name, body, int(self._model.equality(weld_name(side, name)).id), geoms, conaffinity, T_object_palm
+        )
 
     def reset(self) -> None:
         """Forget everything; `MjData` must have been reset as well, which opens the welds."""

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 # Off-screen without a display, in software when there is no GPU. MuJoCo reads this when it is first imported.
@@ -54,7 +55,9 @@ class CameraPainter:
         try:
             self._renderer = mujoco.Renderer(self._model, height, width, max_geom=model.ngeom + 50)
         except Exception as error:  # each GL platform raises its own types
-            raise RoveError(f"cannot draw off-screen: {error}", "install libegl-mesa0 and libgl1, or see `rove doctor`") from error
+            raise RoveError(
+                f"cannot draw off-screen: {error}", "install libegl-mesa0 and libgl1, or see `rove doctor`"
+            ) from error
         flags = self._renderer.scene.flags
         for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION, mujoco.mjtRndFlag.mjRND_HAZE):
             flags[flag] = False
@@ -72,7 +75,8 @@ class CameraPainter:
     def draw(self, camera: str | mujoco.MjvCamera) -> npt.NDArray[np.uint8]:
         """The picture of one camera: rgb, shape (height, width, 3)."""
         self._renderer.update_scene(self._data, camera)
-        return self._renderer.render()
+        picture: npt.NDArray[np.uint8] = self._renderer.render()
+        return picture
 
     def close(self) -> None:
         """Free the GL context."""
@@ -83,23 +87,21 @@ class RenderThread:
     """Draws what is submitted, newest first come: a bounded queue that drops its oldest state when full.
 
     Args:
+        model: of the first snapshots; when a snapshot comes with another model, that one is drawn.
         cameras: names of cameras of the model.
         deliver: called in the render thread with every picture.
-        failed: called in the render thread, once, with what went wrong; it has ended then.
     """
 
     def __init__(
-        self,
-        cameras: Sequence[str],
-        width: int,
-        height: int,
-        deliver: Callable[[Frame], None],
-        failed: Callable[[RoveError], None],
+        self, model: mujoco.MjModel, cameras: Sequence[str], width: int, height: int, deliver: Callable[[Frame], None]
     ) -> None:
+        """Raises ConfigError when the model does not have all of `cameras`."""
+        check_cameras(model, cameras)
+        self._model = model
         self._cameras = tuple(cameras)
         self._size = (width, height)
         self._deliver = deliver
-        self._failed = failed
+        self._started: Future[None] = Future()
         self._queue: deque[Snapshot] = deque()
         self._wake = threading.Condition()
         self._closing = False
@@ -109,8 +111,9 @@ class RenderThread:
         self.draw_ms = 0.0  # mean per picture, of late
 
     def start(self) -> None:
-        """Start drawing."""
+        """Start drawing. Raises RoveError when there is no GL to draw with."""
         self._thread.start()
+        self._started.result()
 
     def submit(self, snapshot: Snapshot) -> None:
         """Queue a state; never waits."""
@@ -129,19 +132,20 @@ class RenderThread:
         self._thread.join()
 
     def _run(self) -> None:
-        painter: CameraPainter | None = None
+        try:
+            painter = CameraPainter(self._model, *self._size)
+        except RoveError as error:
+            self._started.set_exception(error)
+            return
+        self._started.set_result(None)
         try:
             while (snapshot := self._next()) is not None:
-                if painter is None or painter.source is not snapshot.model:
-                    if painter is not None:
-                        painter.close()
+                if painter.source is not snapshot.model:
+                    painter.close()
                     painter = CameraPainter(snapshot.model, *self._size)
                 self._draw(painter, snapshot)
-        except RoveError as error:
-            self._failed(error)
         finally:
-            if painter is not None:
-                painter.close()
+            painter.close()
 
     def _next(self) -> Snapshot | None:
         with self._wake:

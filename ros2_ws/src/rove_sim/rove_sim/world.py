@@ -1,4 +1,4 @@
-"""The simulated room: robot, table and the things of one task, in MuJoCo. Pure physics: no threads, no clock, no ROS."""
+"""The simulated room: robot, table and the things of one task. Pure physics: no threads, no clock, no ROS."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ class World:
 
     def _follow_task(self, dt_s: float) -> None:
         held = frozenset(hand.held for hand in self._hands.values() if hand.held is not None)
-        self.task.update(self.model, self.data, held, dt_s)
+        self.task.update(self.data, held, dt_s)
 
     def observe(self) -> JointReading:
         """What the encoders say now."""
@@ -209,21 +209,26 @@ def _room(space: JointSpace) -> mujoco.MjSpec:
     table = world.add_body(name="table")
     (x0, x1), (y0, y1) = TABLE_X_M, TABLE_Y_M
     box = mujoco.mjtGeom.mjGEOM_BOX
-    table.add_geom(
-        name="table_top", type=box, size=[(x1 - x0) / 2, (y1 - y0) / 2, 0.02], pos=[(x0 + x1) / 2, (y0 + y1) / 2, TABLE_TOP_M - 0.02],
-        rgba=[0.76, 0.62, 0.46, 1], **ROOM_BITS, **SOFT_CONTACT,
-    )  # fmt: skip
+    size, centre = [(x1 - x0) / 2, (y1 - y0) / 2, 0.02], [(x0 + x1) / 2, (y0 + y1) / 2, TABLE_TOP_M - 0.02]
+    look = {"type": box, "rgba": [0.76, 0.62, 0.46, 1.0]}
+    table.add_geom(name="table_top", size=size, pos=centre, **look, **ROOM_BITS, **SOFT_CONTACT)
     for x in (x0 + 0.06, x1 - 0.06):
         for y in (y0 + 0.06, y1 - 0.06):
             half = (TABLE_TOP_M - 0.04 - FLOOR_M) / 2
-            table.add_geom(type=box, size=[0.03, 0.03, half], pos=[x, y, FLOOR_M + half], rgba=[0.35, 0.33, 0.32, 1], contype=0, conaffinity=0)
+            table.add_geom(
+                type=box,
+                size=[0.03, 0.03, half],
+                pos=[x, y, FLOOR_M + half],
+                rgba=[0.35, 0.33, 0.32, 1],
+                contype=0,
+                conaffinity=0,
+            )
     return spec
 
 
 def _floor(spec: mujoco.MjSpec) -> None:
-    spec.worldbody.add_geom(
-        name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, size=[4, 4, 0.1], pos=[0, 0, FLOOR_M], rgba=[0.62, 0.66, 0.68, 1], **ROOM_BITS
-    )  # fmt: skip
+    plane = {"type": mujoco.mjtGeom.mjGEOM_PLANE, "size": [4, 4, 0.1], "rgba": [0.62, 0.66, 0.68, 1.0]}
+    spec.worldbody.add_geom(name="floor", pos=[0, 0, FLOOR_M], **plane, **ROOM_BITS)
 
 
 def _light(spec: mujoco.MjSpec) -> None:

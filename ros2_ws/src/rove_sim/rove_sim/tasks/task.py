@@ -62,7 +62,7 @@ class Task(ABC):
         """Put everything where an attempt that starts in `start_stage` finds it; forget the last attempt."""
 
     @abstractmethod
-    def update(self, model: mujoco.MjModel, data: mujoco.MjData, held: frozenset[str], dt_s: float) -> None:
+    def update(self, data: mujoco.MjData, held: frozenset[str], dt_s: float) -> None:
         """Follow the progress: `dt_s` has passed, the objects `held` are in a hand."""
 
     @property

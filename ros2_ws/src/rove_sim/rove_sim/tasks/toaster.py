@@ -102,10 +102,8 @@ class Toaster(Task):
         bread = spec.worldbody.add_body(name=BREAD)
         bread.add_freejoint(name=BREAD)
         x, y, z = SLICE_M
-        bread.add_geom(
-            name="bread_slice", type=Box, size=[x, y, z], mass=BREAD_KG, rgba=[0.87, 0.66, 0.36, 1], friction=[0.35, 0.002, 0.0001],
-            **OBJECT_BITS, **SOFT_CONTACT,
-        )  # fmt: skip
+        crumb = {"type": Box, "mass": BREAD_KG, "rgba": [0.87, 0.66, 0.36, 1.0], "friction": [0.35, 0.002, 0.0001]}
+        bread.add_geom(size=[x, y, z], **crumb, **OBJECT_BITS, **SOFT_CONTACT)
         crust = {"type": Box, "mass": 0.0, "rgba": [0.50, 0.27, 0.09, 1.0], **SEEN_ONLY}
         for side in (-1, 1):
             bread.add_geom(size=[x + 0.0004, 0.005, z], pos=[0, side * (y - 0.0046), 0], **crust)
@@ -113,7 +111,13 @@ class Toaster(Task):
 
     def _build_toaster(self, spec: mujoco.MjSpec) -> None:
         toaster = spec.worldbody.add_body(name=TOASTER, mocap=True)
-        steel = {"type": Box, "rgba": [0.66, 0.69, 0.74, 1.0], "friction": [0.2, 0.002, 0.0001], **ROOM_BITS, **SOFT_CONTACT}
+        steel = {
+            "type": Box,
+            "rgba": [0.66, 0.69, 0.74, 1.0],
+            "friction": [0.2, 0.002, 0.0001],
+            **ROOM_BITS,
+            **SOFT_CONTACT,
+        }
         half_x, half_y = TOASTER_HALF_M
         gap_x, gap_y = SLICE_M[0] + CLEARANCE_M, SLICE_M[1] + CLEARANCE_M
         floor = (TOASTER_HEIGHT_M - SLOT_DEPTH_M) / 2.0
@@ -127,7 +131,9 @@ class Toaster(Task):
             for number in range(3):
                 left = edges[2 * number] + (give if number > 0 else 0.0)
                 right = edges[2 * number + 1] - (give if number < 2 else 0.0)
-                toaster.add_geom(size=[(right - left) / 2, half_y, half_z], pos=[(left + right) / 2, 0, middle], **steel)
+                toaster.add_geom(
+                    size=[(right - left) / 2, half_y, half_z], pos=[(left + right) / 2, 0, middle], **steel
+                )
             for side in (-1, 1):
                 inner = gap_y + give
                 toaster.add_geom(
@@ -137,18 +143,34 @@ class Toaster(Task):
         for x in SLOT_X_M:
             toaster.add_geom(size=[gap_x, gap_y, 0.001], pos=[x, 0, 2 * floor], **dark)
             for side in (-1, 1):
-                toaster.add_geom(size=[0.0006, gap_y, SLOT_DEPTH_M / 2 - 0.004], pos=[x + side * gap_x, 0, 2 * floor + SLOT_DEPTH_M / 2 - 0.004], **dark)
+                toaster.add_geom(
+                    size=[0.0006, gap_y, SLOT_DEPTH_M / 2 - 0.004],
+                    pos=[x + side * gap_x, 0, 2 * floor + SLOT_DEPTH_M / 2 - 0.004],
+                    **dark,
+                )
         trim = {"type": Box, "rgba": [0.75, 0.10, 0.10, 1.0], **SEEN_ONLY}
         toaster.add_geom(size=[half_x + 0.001, half_y + 0.001, 0.010], pos=[0, 0, 0.014], **trim)
         toaster.add_geom(size=[0.010, 0.008, 0.006], pos=[0.0, -half_y - 0.006, 0.080], **trim)
 
     def _build_rack(self, spec: mujoco.MjSpec) -> None:
         rack = spec.worldbody.add_body(name=RACK, mocap=True)
-        wood = {"type": Box, "rgba": [0.25, 0.45, 0.50, 1.0], "friction": [0.3, 0.002, 0.0001], **ROOM_BITS, **SOFT_CONTACT}
+        wood = {
+            "type": Box,
+            "rgba": [0.25, 0.45, 0.50, 1.0],
+            "friction": [0.3, 0.002, 0.0001],
+            **ROOM_BITS,
+            **SOFT_CONTACT,
+        }
         rack.add_geom(size=[0.045, 0.065, RACK_FLOOR_M / 2], pos=[0, 0, RACK_FLOOR_M / 2], **wood)
         for side in (-1, 1):
-            rack.add_geom(size=[0.004, 0.058, RACK_WALL_M], pos=[side * (RACK_GAP_M + 0.004), 0, RACK_FLOOR_M + RACK_WALL_M], **wood)
-            rack.add_geom(size=[0.020, 0.004, 0.010], pos=[0, side * (SLICE_M[1] + 0.010), RACK_FLOOR_M + 0.010], **wood)
+            rack.add_geom(
+                size=[0.004, 0.058, RACK_WALL_M],
+                pos=[side * (RACK_GAP_M + 0.004), 0, RACK_FLOOR_M + RACK_WALL_M],
+                **wood,
+            )
+            rack.add_geom(
+                size=[0.020, 0.004, 0.010], pos=[0, side * (SLICE_M[1] + 0.010), RACK_FLOOR_M + 0.010], **wood
+            )
 
     def place(self, model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator, start_stage: int) -> Start:
         self._stage, self._rest_s, self._failed = start_stage, 0.0, ""
@@ -167,7 +189,7 @@ class Toaster(Task):
         set_free_pose(data, BREAD, T_base_bread)
         return Start(T_base_bread @ self.OBJECTS[BREAD], BREAD)
 
-    def update(self, model: mujoco.MjModel, data: mujoco.MjData, held: frozenset[str], dt_s: float) -> None:
+    def update(self, data: mujoco.MjData, held: frozenset[str], dt_s: float) -> None:
         pose = body_pose(data, BREAD)
         if out_of_reach(pose[:3, 3]) and BREAD not in held:
             self._failed = "bread dropped"
@@ -197,7 +219,11 @@ class Toaster(Task):
     def _above(self, pose: FloatArray, slot: int) -> bool:
         """Whether the slice is over the slot or already in it."""
         edge = self._lower_edge(pose, slot)
-        return bool(np.all(np.abs(edge[:, 0]) < 0.03) and np.all(np.abs(edge[:, 1]) < SLICE_M[1] + 0.03) and edge[:, 2].max() < 0.10)
+        return bool(
+            np.all(np.abs(edge[:, 0]) < 0.03)
+            and np.all(np.abs(edge[:, 1]) < SLICE_M[1] + 0.03)
+            and edge[:, 2].max() < 0.10
+        )
 
     @property
     def stage(self) -> int:

@@ -50,6 +50,7 @@ BLOCK_M = (0.025, 0.060, 0.016)
 HANDLE_M = 0.048
 HANDLE_RADIUS_M = 0.011
 ERASER_KG = 0.12
+ALONG_Y = [0.7071068, 0.7071068, 0.0, 0.0]  # wxyz that lays a cylinder's axis along y
 TRAY_CENTRE_M = (0.39, -0.42)
 TRAY_JITTER_M = 0.015
 
@@ -114,11 +115,9 @@ class Whiteboard(Task):
         pose = board_pose()
         board = spec.worldbody.add_body(name="board", pos=pose[:3, 3], quat=to_quaternion(pose[:3, :3]))
         width, height = BOARD_SIZE_M
-        half = BOARD_THICKNESS_M / 2.0
-        board.add_geom(
-            type=Box, size=[width / 2, height / 2, half], pos=[0, 0, -half], rgba=[0.96, 0.97, 0.97, 1], friction=[0.4, 0.005, 0.0001],
-            **ROOM_BITS, **SOFT_CONTACT,
-        )  # fmt: skip
+        surface = {"type": Box, "rgba": [0.96, 0.97, 0.97, 1.0], "friction": [0.4, 0.005, 0.0001]}
+        size = [width / 2, height / 2, BOARD_THICKNESS_M / 2]
+        board.add_geom(size=size, pos=[0, 0, -BOARD_THICKNESS_M / 2], **surface, **ROOM_BITS, **SOFT_CONTACT)
         frame = {"type": Box, "rgba": [0.45, 0.48, 0.52, 1.0], **SEEN_ONLY}
         for side in (-1, 1):
             board.add_geom(size=[width / 2 + 0.01, 0.006, 0.011], pos=[0, side * (height / 2 + 0.004), -0.005], **frame)
@@ -131,7 +130,11 @@ class Whiteboard(Task):
         for index in range(MARK_COUNT[1]):
             mark = spec.worldbody.add_body(name=f"mark{index}", mocap=True)
             mark.add_geom(
-                name=f"mark{index}", type=Cylinder, size=[MARKS_M, 0.0008, 0], rgba=MARK_COLOURS[index % len(MARK_COLOURS)], **SEEN_ONLY
+                name=f"mark{index}",
+                type=Cylinder,
+                size=[MARKS_M, 0.0008, 0],
+                rgba=MARK_COLOURS[index % len(MARK_COLOURS)],
+                **SEEN_ONLY,
             )
 
     def _build_tray(self, spec: mujoco.MjSpec) -> None:
@@ -146,17 +149,13 @@ class Whiteboard(Task):
     def _build_eraser(self, spec: mujoco.MjSpec) -> None:
         eraser = spec.worldbody.add_body(name=ERASER)
         eraser.add_freejoint(name=ERASER)
-        felt = {"type": Box, **OBJECT_BITS, **SOFT_CONTACT}
         x, y, z = BLOCK_M
-        eraser.add_geom(
-            name="eraser_block", size=[x, y, z], mass=0.75 * ERASER_KG, rgba=[0.13, 0.13, 0.16, 1], friction=[0.5, 0.005, 0.0001], **felt
-        )
+        felt = {"rgba": [0.13, 0.13, 0.16, 1.0], "mass": 0.75 * ERASER_KG, "friction": [0.5, 0.005, 0.0001]}
+        eraser.add_geom(type=Box, size=[x, y, z], **felt, **OBJECT_BITS, **SOFT_CONTACT)
         stripe = {"type": Box, "mass": 0.0, "rgba": [1.0, 0.55, 0.05, 1.0], **SEEN_ONLY}
         eraser.add_geom(size=[x + 0.0005, y + 0.0005, 0.005], pos=[0, 0, 0.007], **stripe)
-        eraser.add_geom(
-            name="eraser_handle", type=Cylinder, size=[HANDLE_RADIUS_M, 0.05, 0], pos=[0, 0, HANDLE_M], quat=[0.7071068, 0.7071068, 0, 0],
-            mass=0.25 * ERASER_KG, rgba=[1.0, 0.55, 0.05, 1], **OBJECT_BITS, **SOFT_CONTACT,
-        )  # fmt: skip
+        bar = {"type": Cylinder, "mass": 0.25 * ERASER_KG, "rgba": [1.0, 0.55, 0.05, 1.0], "quat": ALONG_Y}
+        eraser.add_geom(size=[HANDLE_RADIUS_M, 0.05, 0], pos=[0, 0, HANDLE_M], **bar, **OBJECT_BITS, **SOFT_CONTACT)
         post = {"type": Box, "mass": 0.0, "rgba": [0.13, 0.13, 0.16, 1.0], **SEEN_ONLY}
         for side in (-1, 1):
             eraser.add_geom(size=[0.006, 0.006, 0.016], pos=[0, side * 0.045, 0.028], **post)
@@ -172,7 +171,9 @@ class Whiteboard(Task):
             self._remaining[gone] = 0.0
         self._place_marks(model, data)
         if start_stage == 0:
-            set_free_pose(data, ERASER, transform([*(np.array(TRAY_CENTRE_M) + jitter), TABLE_TOP_M + 0.006 + BLOCK_M[2]]))
+            set_free_pose(
+                data, ERASER, transform([*(np.array(TRAY_CENTRE_M) + jitter), TABLE_TOP_M + 0.006 + BLOCK_M[2]])
+            )
             return Start()
         T_base_eraser = eraser_on_board(rng.uniform(-0.05, 0.10), rng.uniform(-0.06, 0.04), gap_m=0.06)
         set_free_pose(data, ERASER, T_base_eraser)
@@ -185,7 +186,7 @@ class Whiteboard(Task):
             pose = board_pose() @ transform([*self._mark_places[index], 0.0008]) if shown else away
             set_mocap_pose(model, data, f"mark{index}", pose)
 
-    def update(self, model: mujoco.MjModel, data: mujoco.MjData, held: frozenset[str], dt_s: float) -> None:
+    def update(self, data: mujoco.MjData, held: frozenset[str], dt_s: float) -> None:  # noqa: ARG002 - wiping is by way, not by time
         self._held = ERASER in held
         pose = body_pose(data, ERASER)
         if out_of_reach(pose[:3, 3]) and not self._held:
