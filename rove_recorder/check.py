@@ -29,7 +29,7 @@ def find_episodes(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise EpisodeError(f"no folder {folder}", "give the folder that holds sessions, a session, or an episode")
     found = (path for suffix in (SUFFIX, OPEN_SUFFIX) for path in folder.rglob(f"*{suffix}") if path.is_dir())
-    return sorted(found)
+    return sorted(found, key=lambda path: (path.parent, path.name.partition(SUFFIX)[0]))
 
 
 def check_episode(episode: Episode) -> list[str]:
@@ -177,7 +177,8 @@ def _worst(
 ) -> Iterator[str]:
     if not bad.any():
         return
-    tick, joint = np.unravel_index(np.argmax(np.where(bad, np.abs(values) / np.abs(limit), 0)), values.shape)
+    # Limits of a joint's kinds differ by orders of magnitude, positions may be 0: compare with a radian added.
+    tick, joint = np.unravel_index(np.argmax(np.where(bad, np.abs(values) / (1 + np.abs(limit)), 0)), values.shape)
     name, value = list(names)[joint], values[tick, joint]
     yield (
         f"streams/commands/sent: {what} over the limit in {int(bad.any(axis=1).sum())} ticks, "

@@ -5,7 +5,23 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
+from contextlib import suppress
 from pathlib import Path
+
+
+def sync_file_system(handle: int) -> None:
+    """Bring everything of the file system that `handle` is on to the disk; one call for any number of files.
+
+    Raises:
+        OSError: the disk refused.
+    """
+    if _syncfs(handle) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+# Not in the os module. Called through ctypes it releases the GIL while it waits.
+_syncfs = ctypes.CDLL(None, use_errno=True).syncfs
 
 
 class DiskSync:
@@ -32,10 +48,10 @@ class DiskSync:
             self._thread.join()
 
     def _run(self) -> None:
-        syncfs = ctypes.CDLL(None, use_errno=True).syncfs  # releases the GIL while it waits
         handle = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             while not self._stop.wait(self._period_s):
-                syncfs(handle)
+                with suppress(OSError):  # the writer hears of a failing disk as well, and reports it
+                    sync_file_system(handle)
         finally:
             os.close(handle)

@@ -7,7 +7,6 @@ Every step can be cut off at any instruction and be done again: what is kept is 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -55,8 +54,7 @@ def seal_episode(folder: Path, ending: Mapping[str, Any] | None = None) -> Path:
         attributes = {**episode.attrs, **(_recovered() if ending is None else ending), **_description(Episode(folder))}
         write_atomically(folder / METADATA, group_metadata({**attributes, "committed": True}))
     (folder / SEALING).unlink(missing_ok=True)
-    for path, _, _ in os.walk(folder):
-        sync_folder(Path(path))
+    sync_folder(folder, everything=True)
     folder.rename(target)
     sync_folder(target.parent)
     return target
@@ -78,6 +76,8 @@ def _seal_groups(episode: Episode) -> None:
     groups = {path: episode.group(path) for path in _groups(episode.path) if not _is_array(episode.path / path)}
     plan = _plan(groups)
     write_atomically(episode.path / SEALING, json.dumps(plan).encode())
+    # Padding must not reach the disk before the plan that tells it from rows.
+    sync_folder(episode.path, everything=True)
     for path, group in groups.items():
         if path == "chunks":
             _write_first_executed(group, plan[path], groups["streams/commands"], plan["streams/commands"])

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rove_core.errors import EpisodeError
+from rove_recorder.disk_sync import sync_file_system
 from rove_recorder.schema import ArraySpec, GroupSpec, Layout
 
 METADATA = "zarr.json"
@@ -26,20 +27,20 @@ AnyArray = npt.NDArray[Any]
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Replace `path` by `data`, flushed to the disk; a reader sees the old content or the new, never a part."""
+    """Replace `path` by `data`: a reader sees the old content or the new, never a part."""
     temporary = path.with_name(path.name + ".partial")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    temporary.write_bytes(data)
     temporary.replace(path)
 
 
-def sync_folder(path: Path) -> None:
-    """Make the names in a folder durable."""
+def sync_folder(path: Path, everything: bool = False) -> None:
+    """Make the names in a folder durable; with `everything` all of its file system: one call for many files."""
     handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(handle)
+        if everything:
+            sync_file_system(handle)
+        else:
+            os.fsync(handle)
     finally:
         os.close(handle)
 
@@ -183,7 +184,7 @@ class ArrayFolder:
         return out
 
     def seal(self, rows: int) -> None:
-        """Keep the first `rows` rows, fill up the last chunk, write the shape, and make it durable."""
+        """Keep the first `rows` rows, fill up the last chunk, write the shape."""
         index = 0
         while (path := self.chunk_path(index)).exists():
             keep = min(max(rows - index * self.chunk_rows, 0), self.chunk_rows)
@@ -194,7 +195,6 @@ class ArrayFolder:
                 try:
                     os.ftruncate(handle, keep * self.row_bytes)
                     os.ftruncate(handle, self.chunk_rows * self.row_bytes)
-                    os.fsync(handle)
                 finally:
                     os.close(handle)
             index += 1

@@ -68,7 +68,7 @@ class ScriptedEpisode:
         resampler = Resampler(30.0, self.space.dim, len(self.space.groups), tuple(cameras))
         self.recorder = EpisodeRecorder(self.writer, resampler, 200 / 7, 90)
         self.images, self.size = images, size
-        self.tick = 0
+        self.tick = self.moved = 0
         self.epoch = 0
         self.target = self.space.home.copy()
         self.sent = self.space.home.copy()
@@ -102,9 +102,10 @@ class ScriptedEpisode:
             self.chunk()
 
     def event(self, name: str) -> None:
-        """An accepted press."""
+        """An accepted press, a little before the next tick."""
         details = {"accepted": True, "epoch": self.epoch, "payload": ""}
-        self.recorder.feed(EventSample(self.t_mono_ns, self.t_ros_ns, name, DEVICE, details))
+        before_ns = TICK_NS // 5
+        self.recorder.feed(EventSample(self.t_mono_ns - before_ns, self.t_ros_ns - before_ns, name, DEVICE, details))
 
     def chunk(self) -> None:
         """A chunk of the current epoch; its id is the epoch."""
@@ -148,7 +149,8 @@ class ScriptedEpisode:
     def move(self, mode: Mode) -> None:
         """Where the joints go in this tick: slowly enough for every limit."""
         if SOURCE.get(mode):
-            self.target = self.space.home + 0.02 * np.sin(self.tick / 200)
+            self.moved += 1
+            self.target = self.space.home + 0.003 * np.sin(self.moved / 200)
             self.sent = self.target.copy()
 
     def picture(self) -> np.ndarray:
