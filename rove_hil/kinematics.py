@@ -5,9 +5,9 @@ from __future__ import annotations
 import mujoco
 import numpy as np
 import numpy.typing as npt
-from rove_description import model_path
 
 from rove_core.joint_space import FloatArray, JointSpace
+from rove_description import model_path
 from rove_hil.mocap import FINGERS, KEYPOINTS, SIDES, MocapFrame
 
 IntArray = npt.NDArray[np.intp]
@@ -58,19 +58,19 @@ class Kinematics:
 
     def site_positions(self, sites: IntArray) -> FloatArray:
         """[m], shape (n, 3), of the pose given last."""
-        return self.data.site_xpos[sites]
+        return np.asarray(self.data.site_xpos[sites])
 
     def site_rotations(self, sites: IntArray) -> FloatArray:
         """Rotation matrices site to base, shape (n, 3, 3), of the pose given last."""
-        return self.data.site_xmat[sites].reshape(-1, 3, 3)
+        return np.asarray(self.data.site_xmat[sites]).reshape(-1, 3, 3)
 
     def joint_axes(self) -> FloatArray:
         """Directions of the joints' axes in the base frame, shape (dim, 3), order of the space."""
-        return self.data.xaxis[self._order]
+        return np.asarray(self.data.xaxis[self._order])
 
     def joint_anchors(self) -> FloatArray:
         """Points on the joints' axes [m], shape (dim, 3), order of the space."""
-        return self.data.xanchor[self._order]
+        return np.asarray(self.data.xanchor[self._order])
 
     def moves(self, sites: IntArray) -> npt.NDArray[np.bool_]:
         """Which joint moves which site, shape (n, dim)."""

@@ -63,6 +63,9 @@ class Tracked(NamedTuple):
     right_hand: bool = True
 
 
+ALL_TRACKED = Tracked()
+
+
 @dataclass(frozen=True, slots=True)
 class MocapFrame:
     """One moment of the operator's body, in the frame described above.
@@ -87,11 +90,11 @@ class MocapFrame:
     wrist_positions: FloatArray
     wrist_quats: FloatArray
     hands: FloatArray
-    tracked: Tracked = Tracked()
+    tracked: Tracked = ALL_TRACKED
     source: str = ""
 
 
-class RefusedFrame(WireError):
+class FrameRefusedError(WireError):
     """A message that is no valid frame. `reason` is one word for counters."""
 
     def __init__(self, reason: str, message: str) -> None:
@@ -119,28 +122,28 @@ def decode(data: bytes) -> MocapFrame:
     """The frame in one message.
 
     Raises:
-        RefusedFrame: oversized, truncated, not msgpack, of another schema or version, wrong shapes, NaN or infinity,
-            points further than 5 m away, or quaternions that are no rotations.
+        FrameRefusedError: oversized, truncated, not msgpack, of another schema or version, wrong shapes, NaN or
+            infinity, points further than 5 m away, or quaternions that are no rotations.
     """
     if len(data) > MAX_BYTES:
-        raise RefusedFrame("oversized", f"{len(data)} bytes, at most {MAX_BYTES} allowed")
+        raise FrameRefusedError("oversized", f"{len(data)} bytes, at most {MAX_BYTES} allowed")
     try:
         message = msgpack.unpackb(data)  # no item can be longer than the message: msgpack bounds itself
     except (ValueError, msgpack.UnpackException) as error:
-        raise RefusedFrame("malformed", f"not msgpack or truncated ({type(error).__name__})") from None
+        raise FrameRefusedError("malformed", f"not msgpack or truncated ({type(error).__name__})") from None
     if not isinstance(message, dict):
-        raise RefusedFrame("malformed", f"a map expected, got {type(message).__name__}")
+        raise FrameRefusedError("malformed", f"a map expected, got {type(message).__name__}")
     if message.get("schema") != SCHEMA:
-        raise RefusedFrame("schema", f"schema {message.get('schema')!r:.40}, expected {SCHEMA!r}")
+        raise FrameRefusedError("schema", f"schema {message.get('schema')!r:.40}, expected {SCHEMA!r}")
     if message.get("version") != VERSION:
-        raise RefusedFrame("version", f"version {message.get('version')!r:.40}, this receiver speaks {VERSION}")
+        raise FrameRefusedError("version", f"version {message.get('version')!r:.40}, this receiver speaks {VERSION}")
     if message.keys() != _KEYS:
         missing = sorted(_KEYS - message.keys())
         extra = sorted(str(key)[:40] for key in message.keys() - _KEYS)
-        raise RefusedFrame("malformed", f"keys missing: {missing}, unknown: {extra[:5]}")
+        raise FrameRefusedError("malformed", f"keys missing: {missing}, unknown: {extra[:5]}")
     source = message["source"]
     if not isinstance(source, str) or len(source) > 64:
-        raise RefusedFrame("malformed", "source is no text of at most 64 characters")
+        raise FrameRefusedError("malformed", "source is no text of at most 64 characters")
     arrays = {name: _array(name, message[name], shape) for name, shape in _SHAPES.items()}
     return MocapFrame(
         sequence=_integer("sequence", message["sequence"]),
@@ -153,13 +156,13 @@ def decode(data: bytes) -> MocapFrame:
 
 def _integer(name: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _BIGGEST_INT:
-        raise RefusedFrame("malformed", f"{name} is {value!r:.40}, expected an integer from 0 to 2^63 - 1")
+        raise FrameRefusedError("malformed", f"{name} is {value!r:.40}, expected an integer from 0 to 2^63 - 1")
     return value
 
 
 def _tracked(value: object) -> Tracked:
     if not isinstance(value, list) or len(value) != len(Tracked._fields) or not all(isinstance(v, bool) for v in value):
-        raise RefusedFrame("malformed", f"tracked is {value!r:.60}, expected {len(Tracked._fields)} booleans")
+        raise FrameRefusedError("malformed", f"tracked is {value!r:.60}, expected {len(Tracked._fields)} booleans")
     return Tracked(*value)
 
 
@@ -171,18 +174,20 @@ def _array(name: str, value: object, shape: tuple[int, ...]) -> FloatArray:
         try:
             array = np.array(value, dtype=np.float64)
         except OverflowError:
-            raise RefusedFrame("values", f"{name} holds a number too large") from None
+            raise FrameRefusedError("values", f"{name} holds a number too large") from None
     else:
-        raise RefusedFrame("malformed", f"{name} is not {size} float64, float32 or numbers, for shape {shape}")
+        raise FrameRefusedError("malformed", f"{name} is not {size} float64, float32 or numbers, for shape {shape}")
     array = array.reshape(shape)
     # One comparison finds NaN, infinity and far away alike.
     if not np.abs(array).max() < MAX_DISTANCE_M:
         worst = array.flat[int(np.argmax(~(np.abs(array) < MAX_DISTANCE_M)))]
-        raise RefusedFrame("values", f"{name} holds {worst}, expected finite and within {MAX_DISTANCE_M} m")
+        raise FrameRefusedError("values", f"{name} holds {worst}, expected finite and within {MAX_DISTANCE_M} m")
     if name.endswith(("_quat", "_quats")):
         norm = np.linalg.norm(array, axis=-1, keepdims=True)
         if not np.abs(norm - 1.0).max() < QUATERNION_TOLERANCE:
-            raise RefusedFrame("values", f"{name} has norm {norm.flat[int(np.abs(norm - 1).argmax())]:.3g}, expected 1")
+            raise FrameRefusedError(
+                "values", f"{name} has norm {norm.flat[int(np.abs(norm - 1).argmax())]:.3g}, expected 1"
+            )
         array = array / norm
     return array
 
@@ -203,7 +208,7 @@ class MocapPublisher:
 
     def __init__(self, bind_url: str, source: str = "") -> None:
         self._source = source or f"mocap-{uuid4().hex[:12]}"
-        self._socket = zmq.Context.instance().socket(zmq.PUB)
+        self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PUB)
         self._socket.setsockopt(zmq.SNDHWM, self.QUEUE)
         self._socket.setsockopt(zmq.LINGER, 0)
         try:
@@ -248,7 +253,7 @@ class MocapReceiver:
         self.rejected: Counter[str] = Counter()
         self.last_refusal = ""
         self._last: OrderedDict[str, int] = OrderedDict()
-        self._socket = zmq.Context.instance().socket(zmq.SUB)
+        self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
         self._socket.setsockopt(zmq.RCVHWM, self.QUEUE)
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.setsockopt(zmq.MAXMSGSIZE, self.HARD_LIMIT_BYTES)
@@ -280,8 +285,8 @@ class MocapReceiver:
             frame = decode(data)
             last = self._last.get(frame.source, -1)
             if frame.sequence <= last:
-                raise RefusedFrame("order", f"sequence {frame.sequence} after {last} of source '{frame.source}'")
-        except RefusedFrame as refusal:
+                raise FrameRefusedError("order", f"sequence {frame.sequence} after {last} of source '{frame.source}'")
+        except FrameRefusedError as refusal:
             self.rejected[refusal.reason] += 1
             self.last_refusal = str(refusal)
             return None

@@ -1,0 +1,203 @@
+"""retarget_node: motion-capture frames in, joint targets of the operator out.
+
+One thread waits for frames, solves and publishes. Nobody needs targets while no operator is asked for, so outside
+ALIGNING and TAKEOVER frames are only received and counted.
+"""
+
+from __future__ import annotations
+
+import array
+import threading
+import time
+from collections import deque
+
+import numpy as np
+from pydantic import Field
+from rove_msgs.msg import ControlMode, TeleopTarget
+from sensor_msgs.msg import JointState
+
+from rove_core.config import ConfigModel
+from rove_core.errors import JointNameError
+from rove_core.joint_space import FloatArray, JointSpace
+from rove_core.ros import stamps, topics
+from rove_core.ros.node import OK, WARN, RoveNode
+from rove_core.ros.node import main as run
+from rove_hil.mocap import MocapFrame, MocapReceiver
+from rove_hil.operator_calibration import OperatorCalibration
+from rove_hil.retarget import Retargeter, RetargetResult
+
+# Modes in which the operator's pose matters.
+FOLLOWING = frozenset({ControlMode.MODE_ALIGNING, ControlMode.MODE_TAKEOVER})
+# How soon the thread notices that it should end [s].
+POLL_S = 0.1
+# Refused frames and failed solves are told at most this often [s]: a broken source sends a hundred a second.
+COMPLAINT_PERIOD_S = 1.0
+# Solve times that the diagnostics look back on.
+SOLVES_KEPT = 1000
+
+
+class RetargetParameters(ConfigModel):
+    """Parameters of retarget_node."""
+
+    robot: str = Field("iron_r01", description="robot name or YAML file")
+    mocap_url: str = Field("tcp://127.0.0.1:5571", description="where motion-capture frames come from (ZeroMQ)")
+    max_rate_hz: float = Field(250.0, ge=10.0, le=1000.0, description="targets per second at most [Hz]")
+    torso_scale: float = Field(1.0, ge=0.3, le=3.0, description="robot's shoulder height over the operator's")
+    shoulder_scale: float = Field(1.0, ge=0.3, le=3.0, description="robot's shoulder width over the operator's")
+    arm_scale: float = Field(1.0, ge=0.3, le=3.0, description="robot's arm length over the operator's")
+    hand_scale: float = Field(1.0, ge=0.3, le=3.0, description="robot's hand length over the operator's")
+
+
+class RetargetNode(RoveNode):
+    """Wires the motion-capture wire and the retargeter to the graph."""
+
+    NAME = "retarget_node"
+
+    def configure(self) -> None:
+        p = self.parameters(RetargetParameters)
+        self._space = JointSpace.load(p.robot)
+        calibration = OperatorCalibration(p.torso_scale, p.shoulder_scale, p.arm_scale, p.hand_scale)
+        self._retargeter = Retargeter(self._space, calibration)
+        self._receiver = MocapReceiver(p.mocap_url)
+        self._period_s = 1.0 / p.max_rate_hz
+        self._measured: FloatArray | None = None
+        self._state_names: list[str] = []
+        self._order = np.arange(0)
+        self._wrong_names = ""
+        self._mode: ControlMode | None = None
+        self._engaged_epoch = -1
+        self._published = 0
+        self._held = 0
+        self._refusals_told = 0
+        self._next_complaint_s = 0.0
+        self._solve_ms: deque[float] = deque(maxlen=SOLVES_KEPT)
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._targets = self.create_publisher(TeleopTarget, topics.TELEOP_TARGET, topics.QOS_TELEOP_TARGET)
+        self.create_subscription(JointState, topics.JOINT_STATES, self._on_joints, topics.QOS_JOINT_STATES)
+        self.create_subscription(ControlMode, topics.MODE, self._on_mode, topics.QOS_MODE)
+        self.diagnose_with(self._report)
+
+    def activate(self) -> None:
+        self._stopping.clear()
+        self._thread = threading.Thread(target=self._follow, name="retarget", daemon=True)
+        self._thread.start()
+
+    def deactivate(self) -> None:
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def destroy_node(self) -> None:
+        """Free the wire, which lives from configure on."""
+        if hasattr(self, "_receiver") and self._thread is None:
+            self._receiver.close()
+        super().destroy_node()
+
+    def _on_joints(self, message: JointState) -> None:
+        if message.name != self._state_names:
+            self._state_names = list(message.name)
+            try:
+                self._order = self._space.order_of(message.name)
+                self._wrong_names = ""
+            except JointNameError as error:
+                self._wrong_names = str(error)
+                self._measured = None
+                self.get_logger().error(f"{topics.JOINT_STATES}: {error}")
+        if self._wrong_names:
+            return
+        position = np.asarray(message.position, dtype=np.float64)
+        if len(position) == self._space.dim and np.isfinite(position).all():
+            self._measured = position[self._order]
+
+    def _on_mode(self, message: ControlMode) -> None:
+        self._mode = message
+
+    # Runs in the retargeting thread
+
+    def _follow(self) -> None:
+        next_s = time.monotonic()
+        while not self._stopping.is_set():
+            frame = self._receiver.poll(POLL_S)
+            self._complain()
+            if frame is not None:
+                self._answer(frame)
+            # Frames faster than that pile up in the wire, where only the newest is taken.
+            next_s = max(next_s + self._period_s, time.monotonic())
+            self._stopping.wait(max(0.0, next_s - time.monotonic()) if frame is not None else 0.0)
+
+    def _answer(self, frame: MocapFrame) -> None:
+        mode, measured = self._mode, self._measured
+        if mode is None or measured is None or mode.mode not in FOLLOWING:
+            return
+        if mode.epoch != self._engaged_epoch:
+            # A new engagement starts where the robot is, not where the operator was left the last time.
+            self._retargeter.reset(measured)
+            self._engaged_epoch = mode.epoch
+        began_ns = time.perf_counter_ns()
+        result = self._retargeter.solve(frame)
+        solve_ms = (time.perf_counter_ns() - began_ns) * 1e-6
+        self._solve_ms.append(solve_ms)
+        self._held += not result.converged
+        self._targets.publish(self._message(frame, mode.epoch, measured, result, solve_ms))
+        self._published += 1
+
+    def _message(
+        self, frame: MocapFrame, epoch: int, measured: FloatArray, result: RetargetResult, solve_ms: float
+    ) -> TeleopTarget:
+        difference = result.q - measured
+        groups = self._space.groups
+        rms = np.array([np.sqrt(np.mean(difference[span] ** 2)) for span in groups.values()], dtype=np.float32)
+        largest = np.array([np.abs(difference[span]).max() for span in groups.values()], dtype=np.float32)
+        message = TeleopTarget(
+            stamp=stamps.to_msg(self.ros_now_ns()),
+            source_stamp=stamps.to_msg(frame.capture_ns),
+            epoch=epoch,
+            sequence=frame.sequence,
+            group=list(groups),
+            group_valid=[result.converged and result.group_valid[group] for group in groups],
+            converged=result.converged,
+            solve_ms=solve_ms,
+            palm_error_m=result.palm_error_m,
+            fingertip_error_m=result.fingertip_error_m,
+        )
+        message.position = array.array("d", result.q.tobytes())
+        message.alignment_rms = array.array("f", rms.tobytes())
+        message.alignment_max = array.array("f", largest.tobytes())
+        return message
+
+    def _complain(self) -> None:
+        """Tell of refused frames, at most once a second."""
+        refused = self._receiver.rejected.total()
+        if refused == self._refusals_told or time.monotonic() < self._next_complaint_s:
+            return
+        self._next_complaint_s = time.monotonic() + COMPLAINT_PERIOD_S
+        self.get_logger().warning(f"{refused - self._refusals_told} frame(s): {self._receiver.last_refusal}")
+        self._refusals_told = refused
+
+    def _report(self) -> tuple[bytes, str, dict[str, object]]:
+        receiver = self._receiver
+        solve_ms = np.array(self._solve_ms) if self._solve_ms else np.zeros(1)
+        values: dict[str, object] = {
+            "received": receiver.received,
+            "dropped": receiver.dropped,
+            **{f"rejected_{reason}": count for reason, count in receiver.rejected.copy().items()},
+            "published": self._published,
+            "held": self._held,
+            "solve_ms_p50": round(float(np.quantile(solve_ms, 0.5)), 3),
+            "solve_ms_p99": round(float(np.quantile(solve_ms, 0.99)), 3),
+        }
+        problem = self._wrong_names or ("" if receiver.received else "no motion-capture frame received")
+        if self._held:
+            problem = problem or f"{self._held} frame(s) could not be solved; the last pose was held"
+        return WARN if problem else OK, problem, values
+
+
+def main() -> None:
+    """Run the node."""
+    run(RetargetNode)
+
+
+if __name__ == "__main__":
+    main()
