@@ -49,4 +49,4 @@ def _toaster(scene: SceneState, palm: FloatArray) -> tuple[int, float]:
 
 
 def _from_palm(thing: FloatArray, palm: FloatArray) -> float:
-    return float(np.linalg.norm(palm - ([*thing, 0.0, 0.0, PALM_ABOVE_M])))
+    return float(np.linalg.norm(palm - thing - np.array([0.0, 0.0, PALM_ABOVE_M])))

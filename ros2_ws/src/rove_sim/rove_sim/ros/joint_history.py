@@ -37,3 +37,7 @@ class JointHistory:
         if not states:
             return None
         return min(states, key=lambda state: abs(state[0] - stamp_ns))[1]
+
+    def newest(self) -> FloatArray | None:
+        """The last joint positions [rad], shape (dim,); None before the first message."""
+        return self._states[-1][1] if self._states else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import traceback
 
 import numpy as np
 from pydantic import Field
@@ -113,6 +114,14 @@ class ScriptedOperatorNode(RoveNode):
     # Runs in the headset's thread
 
     def _wear_headset(self) -> None:
+        try:
+            self._capture_and_send()
+        except Exception:  # noqa: BLE001 - the thread's outermost edge
+            # Without an operator the robot holds; somebody has to hear why.
+            self.get_logger().fatal(traceback.format_exc())
+            self.stop()
+
+    def _capture_and_send(self) -> None:
         capture_ns = self.clock.now_ns()
         while not self._ending.is_set():
             arrival_ns = self._transit.next_arrival_ns()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import threading
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 from rclpy.client import Client
+from rclpy.serialization import deserialize_message
 from rove_msgs.msg import ControlMode, SupervisorEvent
 from rove_msgs.srv import ResetScene, StartEpisode
 from sensor_msgs.msg import JointState
@@ -43,8 +45,8 @@ READY_S = 60.0
 RETRY_S = (0.2, 2.0)
 # The robot stands still when no joint moves faster than this [rad/s].
 STILL_RADPS = 0.05
-# A scene older than this is not what can be seen now [s].
-SCENE_AGE_S = 1.0
+# Commands and robot are in step when no joint is further apart than this [rad].
+IN_STEP_RAD = 0.05
 
 
 class SupervisorParameters(ConfigModel):
@@ -102,6 +104,7 @@ class ScriptedSupervisor(RoveNode):
         self._seen: _Seen | None = None
         self._joints = JointHistory(self._space)
         self._body = OperatorBody(self._space)
+        self._command = b""
         self._still = False
         self._done = 0
         self._failure: RoveError | None = None
@@ -113,6 +116,8 @@ class ScriptedSupervisor(RoveNode):
         self.create_subscription(ControlMode, topics.MODE, self._on_mode, topics.QOS_MODE)
         self.create_subscription(String, topics.SCENE, self._on_scene, topics.QOS_SCENE)
         self.create_subscription(JointState, topics.JOINT_STATES, self._on_joints, topics.QOS_JOINT_STATES)
+        # 200 Hz, looked at once per attempt: not worth unpacking every one.
+        self.create_subscription(JointState, topics.JOINT_COMMANDS, self._on_command, topics.QOS_COMMAND, raw=True)
         self.create_subscription(SupervisorEvent, topics.EVENTS, self._on_event, topics.QOS_EVENTS)
         self.diagnose_with(lambda: (OK, f"{self._done} of {self._given.episodes} attempts", {}))
 
@@ -143,6 +148,9 @@ class ScriptedSupervisor(RoveNode):
         velocity = np.asarray(message.velocity)
         self._still = velocity.size > 0 and bool(np.abs(velocity).max() < STILL_RADPS)
 
+    def _on_command(self, data: bytes) -> None:
+        self._command = data
+
     def _on_event(self, message: SupervisorEvent) -> None:
         if message.device == DEVICE and not message.accepted:
             self.get_logger().info(f"{message.event} refused: {message.reason}")
@@ -158,6 +166,9 @@ class ScriptedSupervisor(RoveNode):
                     return
         except RoveError as error:
             self._failure = error
+        except Exception as error:  # noqa: BLE001 - the thread's outermost edge
+            self.get_logger().error(traceback.format_exc())
+            self._failure = SupervisionError(f"attempts ended by an error in this program: {error!r}")
         finally:
             self.stop()
 
@@ -191,9 +202,18 @@ class ScriptedSupervisor(RoveNode):
 
         def settled() -> bool:
             seen = self._seen
-            return self._still and seen is not None and seen.at_ns > reset_ns
+            return seen is not None and seen.at_ns > reset_ns and seen.scene.seed == seed and self._stands()
 
         self._wait(settled, READY_S, "the robot does not come to rest at the start of an attempt")
+
+    def _stands(self) -> bool:
+        """Whether the robot stands still where it is commanded to be: only then is the stack in step with it."""
+        command, measured = self._command, self._joints.newest()
+        if not command or measured is None or not self._still:
+            return False
+        message = deserialize_message(command, JointState)
+        commanded = np.asarray(message.position)[self._space.order_of(message.name)]
+        return bool(np.abs(commanded - measured).max() < IN_STEP_RAD)
 
     def _open(self, number: int, seed: int) -> str:
         """Open an attempt; its id."""
