@@ -195,9 +195,10 @@ class Processes:
             ended.append(Ended(name, code, restarted, self.log(name)))
         return ended
 
-    def stop(self) -> None:
-        """End all children, the last started first in line, and wait until they are gone."""
-        waiting = [child for child in reversed(self._children.values()) if child.process.poll() is None]
+    def stop(self, names: Container[str] | None = None) -> None:
+        """End these children (None: all), the last started first in line, and wait until they are gone."""
+        chosen = [child for name, child in self._children.items() if names is None or name in names]
+        waiting = [child for child in reversed(chosen) if child.process.poll() is None]
         for number, limit_s in self._stop_s:
             for child in waiting:
                 child.signal(number)
@@ -205,7 +206,7 @@ class Processes:
             while waiting and time.monotonic() < deadline:
                 waiting = [child for child in waiting if child.process.poll() is None]
                 time.sleep(POLL_S if waiting else 0)
-        for child in self._children.values():
+        for child in chosen:
             self._sweep(child)
             child.gone = True
 

@@ -253,8 +253,8 @@ class SupervisorCore:
             self.epoch += 1
             self.since_ns = now_ns
             self.operator_ready = False
-        if after not in (Mode.TAKEOVER, Mode.ALIGNING):
-            self._marked = False  # a takeover that lost its operator keeps its mark while it aligns again
+            # Who lost the robot on the way finds into it anew: the next takeover has its own mark.
+            self._marked = False
         event: str = press.event
         if after is Mode.IDLE:
             self.attempt = None

@@ -79,7 +79,7 @@ class DeploymentRunner:
                     while not self._ending:
                         self._watch(processes, monitor)
                 finally:
-                    self._end_attempt(monitor)
+                    self._end_attempt(processes, monitor)
         finally:
             for number, handler in restore.items():
                 signal.signal(number, handler)
@@ -124,12 +124,11 @@ class DeploymentRunner:
 
     def _follow(self, monitor: SessionMonitor) -> None:
         """Bring the progress up to date."""
-        if (mode := monitor.mode) is None:
-            return
         now_s = time.monotonic()
-        line = self._progress.update(now_s, Mode.from_number(mode.mode), Stage(mode.stage), mode.episode_id, mode.event)
-        if line:
-            self._say(line)
+        for said in monitor.take_modes():
+            mode, stage = Mode.from_number(said.mode), Stage(said.stage)
+            if line := self._progress.update(now_s, mode, stage, said.episode_id, said.event):
+                self._say(line)
 
     def _on_ended(self, ended: Ended, monitor: SessionMonitor) -> None:
         spec = self._specs[ended.name]
@@ -149,8 +148,10 @@ class DeploymentRunner:
         else:
             self._say(f"{ended.name} ended: {ended.how} (log: {ended.log})")
 
-    def _end_attempt(self, monitor: SessionMonitor) -> None:
-        """Nothing is ended while an attempt is open: the record would not know why."""
+    def _end_attempt(self, processes: Processes, monitor: SessionMonitor) -> None:
+        """Nothing that records is ended while an attempt is open: the record would not know why."""
+        # Who starts attempts goes first, or there would be another one.
+        processes.stop([spec.name for spec in self._deployment.nodes if spec.ends_session])
         reason = "interrupted" if self._signals else "the session ended"
         signals = self._signals
         if not monitor.abort(reason, CLOSE_S, lambda: self._signals > signals):

@@ -28,6 +28,7 @@ class SessionMonitor:
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self.node)
         self.mode: ControlMode | None = None
+        self._modes: list[ControlMode] = []
         self.status: EpisodeStatus | None = None
         self.node.create_subscription(ControlMode, topics.MODE, self._on_mode, topics.QOS_MODE)
         self.node.create_subscription(EpisodeStatus, topics.EPISODE_STATUS, self._on_status, topics.QOS_EPISODE_STATUS)
@@ -41,6 +42,12 @@ class SessionMonitor:
 
     def _on_mode(self, mode: ControlMode) -> None:
         self.mode = mode
+        self._modes.append(mode)
+
+    def take_modes(self) -> list[ControlMode]:
+        """What the supervisor said since the last call, in order."""
+        modes, self._modes = self._modes, []
+        return modes
 
     def _on_status(self, status: EpisodeStatus) -> None:
         self.status = status

@@ -145,13 +145,13 @@ def test_progress_is_marked_once_per_takeover_and_can_be_retracted() -> None:
     assert rig.core.stage is Stage.ADAPTATION
 
 
-def test_a_lost_operator_keeps_the_mark_of_the_takeover() -> None:
+def test_an_operator_who_was_lost_adapts_anew() -> None:
     rig = Rig()
     rig.take_over()
     rig.press(Event.MARK_PROGRESS, Event.OPERATOR_LOST, Event.OPERATOR_READY)
-    assert rig.core.state().stage is Stage.NONE
     rig.press(Event.GO, gate_met=True)
-    assert rig.core.state().stage is Stage.RECOVERY
+    assert rig.core.stage is Stage.ADAPTATION
+    assert rig.press(Event.MARK_PROGRESS)
 
 
 def test_hand_back_waits_in_a_pause_when_the_policy_is_not_ready() -> None:
