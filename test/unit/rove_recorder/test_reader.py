@@ -106,3 +106,15 @@ def test_an_episode_that_somebody_compressed_reads_the_same(takeover_episode: Pa
         overwrite=True,
     )
     np.testing.assert_array_equal(open_episode(takeover_episode).steps["state"], expected)
+
+
+def test_no_window_crosses_from_one_epoch_into_the_next_without_a_pause(scripted: Callable[[str], Any]) -> None:
+    episode = scripted("adjacent")
+    for _ in range(2):
+        episode.epoch += 1
+        for _ in range(100):
+            episode.step(Mode.ROLLOUT)
+    finished = open_episode(episode.close())
+    segments = finished.steps["segment_id"]
+    assert segments.tolist() == [0] * 15 + [1] * 15
+    assert finished.training_view().windows(10).tolist() == [*range(6), *range(15, 21)]
