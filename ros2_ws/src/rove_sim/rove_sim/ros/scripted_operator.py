@@ -28,6 +28,7 @@ from rove_sim.ros.joint_history import JointHistory
 from rove_sim.scene import SceneState
 
 DEVICE = "headset:scripted"
+JOIN_S = 2.0
 
 
 class OperatorParameters(ConfigModel):
@@ -79,9 +80,16 @@ class ScriptedOperatorNode(RoveNode):
     def deactivate(self) -> None:
         self._ending.set()
         if self._thread is not None:
-            self._thread.join()
-            self._publisher.close()
+            # Simulated time may have stopped for good; the daemon thread then ends with the process.
+            self._thread.join(JOIN_S)
+            if not self._thread.is_alive():
+                self._publisher.close()
         self._truth.close()
+
+    @property
+    def mocap_url(self) -> str:
+        """Where motion capture is published, with the port that a wildcard became."""
+        return self._publisher.url
 
     def _report(self) -> tuple[bytes, str, dict[str, object]]:
         seen = self._view() is not None

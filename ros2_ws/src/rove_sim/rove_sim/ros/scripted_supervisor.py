@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,10 +40,11 @@ from rove_sim.scene_sighting import sighting_of
 
 DEVICE = "pedal:scripted"
 PERIOD_NS = NS_PER_S // 20
-# How long to wait for one answer, and for a stack that is not ready yet [s].
+# How long to wait for one answer, and for a stack that is not ready yet [s of wall time].
 ANSWER_S = 5.0
 READY_S = 60.0
 RETRY_S = (0.2, 2.0)
+JOIN_S = 2.0
 # The robot stands still when no joint moves faster than this [rad/s].
 STILL_RADPS = 0.05
 # Commands and robot are in step when no joint is further apart than this [rad].
@@ -125,6 +127,11 @@ class ScriptedSupervisor(RoveNode):
         self._thread = threading.Thread(target=self._attempts, name="attempts", daemon=True)
         self._thread.start()
 
+    @property
+    def ended(self) -> bool:
+        """Whether there is nothing left to do."""
+        return self._thread is not None and not self._thread.is_alive()
+
     def spin(self) -> None:
         super().spin()
         if self._failure is not None:
@@ -134,7 +141,8 @@ class ScriptedSupervisor(RoveNode):
     def deactivate(self) -> None:
         self._ending.set()
         if self._thread is not None:
-            self._thread.join()
+            # Simulated time may have stopped for good; the daemon thread then ends with the process.
+            self._thread.join(JOIN_S)
         self._truth.close()
 
     def _on_mode(self, message: ControlMode) -> None:
@@ -289,9 +297,9 @@ class ScriptedSupervisor(RoveNode):
         Raises:
             SupervisionError: it was not there, did not answer or refused for READY_S.
         """
-        give_up_ns = self.clock.now_ns() + int(READY_S * NS_PER_S)
+        give_up_s = time.monotonic() + READY_S
         pause_s, reason = RETRY_S[0], "nobody offers it"
-        while self.clock.now_ns() < give_up_ns:
+        while time.monotonic() < give_up_s:
             if client.service_is_ready():
                 answer = self._call(client, request)
                 if answer is not None and answer.accepted:
@@ -314,11 +322,12 @@ class ScriptedSupervisor(RoveNode):
         return future.result()
 
     def _wait(self, condition: Callable[[], bool], limit_s: float, failure: str) -> None:
-        give_up_ns = self.clock.now_ns() + int(limit_s * NS_PER_S)
+        """Return when `condition` holds. Raises SupervisionError with `failure` after `limit_s` of wall time."""
+        give_up_s = time.monotonic() + limit_s
         while not condition():
             if self._ending.wait(0.02):
                 raise SupervisionError("stopped while waiting")
-            if self.clock.now_ns() > give_up_ns:
+            if time.monotonic() > give_up_s:
                 raise SupervisionError(failure)
 
 
