@@ -28,13 +28,14 @@ class Kinematics:
         self.model = spec.compile()
         self.data = mujoco.MjData(self.model)
         self._space = space
+        self.dim = space.dim
         # Joint i of the space is joint order[i] of the model; hinges only, so qpos is one number per joint.
         self._order = np.array([self.model.joint(name).id for name in space.names], dtype=np.intp)
         self._qpos = self.model.jnt_qposadr[self._order]
         self._keypoint_bodies = np.array([self._keypoints_of(side) for side in SIDES], dtype=np.intp)
         self._tip_sites = self.sites(*(f"{side}_{finger}_tip" for side in SIDES for finger in FINGERS))
         self._head = self.sites("head_site")[0]
-        self._shoulders, self._elbows, self._palms = (
+        self._shoulders, self._elbows, self.palms = (
             self.sites(*(f"{side}_{part}_site" for side in SIDES)) for part in ("shoulder", "elbow", "palm")
         )
 
@@ -103,16 +104,17 @@ class Kinematics:
             sequence=sequence,
             capture_ns=capture_ns,
             head_position=data.site_xpos[self._head].copy(),
-            head_quat=_quaternion(data.site_xmat[self._head]),
+            head_quat=quaternion_of(data.site_xmat[self._head]),
             shoulders=data.site_xpos[self._shoulders],
             elbows=data.site_xpos[self._elbows],
-            wrist_positions=data.site_xpos[self._palms],
-            wrist_quats=np.array([_quaternion(data.site_xmat[palm]) for palm in self._palms]),
+            wrist_positions=data.site_xpos[self.palms],
+            wrist_quats=np.array([quaternion_of(data.site_xmat[palm]) for palm in self.palms]),
             hands=hands,
         )
 
 
-def _quaternion(matrix: FloatArray) -> FloatArray:
+def quaternion_of(matrix: FloatArray) -> FloatArray:
+    """wxyz of a rotation matrix, shape (3, 3) or (9,)."""
     quaternion = np.empty(4)
-    mujoco.mju_mat2Quat(quaternion, matrix)
+    mujoco.mju_mat2Quat(quaternion, np.ascontiguousarray(matrix).reshape(9))
     return quaternion

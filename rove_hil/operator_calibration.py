@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rove_core.errors import ConfigError
+from rove_hil.hand_shape import HandShapes
 from rove_hil.mocap import MocapFrame, Tracked
 
 FloatArray = npt.NDArray[np.float64]
@@ -22,7 +23,7 @@ class OperatorCalibration:
         torso_scale: height of the shoulders above the hips.
         shoulder_scale: distance of the shoulders from each other.
         arm_scale: length of the arms.
-        hand_scale: length of the hands.
+        hand_scale: reach of the fingers, on top of the lengths of bones, which every frame tells.
     """
 
     torso_scale: float = 1.0
@@ -45,7 +46,7 @@ class Targets:
         head_rotation: (3, 3), head to base.
         shoulders, elbows, palms: [m], shape (2, 3).
         palm_rotations: (2, 3, 3), palm to base.
-        tips: fingertips in the palm's frame [m], shape (2, 21 keypoints, 3).
+        tips: fingertips in the palm's frame [m], shape (2, 5 fingers, 3).
         tracked: which of them mean something.
     """
 
@@ -54,15 +55,15 @@ class Targets:
     elbows: FloatArray
     palms: FloatArray
     palm_rotations: FloatArray
-    keypoints: FloatArray
+    tips: FloatArray
     tracked: Tracked
 
 
-def targets_of(frame: MocapFrame, calibration: OperatorCalibration) -> Targets:
+def targets_of(frame: MocapFrame, calibration: OperatorCalibration, hands: HandShapes) -> Targets:
     """Map one frame onto the robot.
 
     Arms are scaled from the shoulder outwards, shoulders about the middle between them, so that the directions of
-    the limbs and the hands' distance from the shoulders are kept. Hands scale about the wrist.
+    the limbs and the hands' distance from the shoulders are kept.
     """
     middle = frame.shoulders.mean(axis=0)
     shoulders = calibration.torso_scale * middle + calibration.shoulder_scale * (frame.shoulders - middle)
@@ -75,7 +76,7 @@ def targets_of(frame: MocapFrame, calibration: OperatorCalibration) -> Targets:
         elbows=shoulders + arms * (frame.elbows - frame.shoulders),
         palms=shoulders + arms * (frame.wrist_positions - frame.shoulders),
         palm_rotations=palm_rotations,
-        keypoints=calibration.hand_scale * in_palm,
+        tips=hands.tips_of(in_palm, calibration.hand_scale),
         # A hand is known relative to its wrist only.
         tracked=tracked._replace(
             left_hand=tracked.left_hand and tracked.left_arm, right_hand=tracked.right_hand and tracked.right_arm

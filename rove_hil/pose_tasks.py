@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from rove_core.joint_space import FloatArray, JointSpace
 from rove_hil.kinematics import Kinematics
-from rove_hil.mocap import FINGERS, SIDES, TIPS
+from rove_hil.mocap import FINGERS, SIDES
 from rove_hil.operator_calibration import Targets
 
 JOINTS_PER_FINGER = 3
@@ -155,7 +155,7 @@ class HandTasks:
         kinematics = self._kinematics
         palms = kinematics.site_positions(self._palms)
         rotations = kinematics.site_rotations(self._palms)
-        wanted = targets.keypoints[:, TIPS] @ rotations.transpose(0, 2, 1) + palms[:, None]
+        wanted = targets.tips @ rotations.transpose(0, 2, 1) + palms[:, None]
         tips = kinematics.site_positions(self._tips)
         hands = np.repeat((targets.tracked.left_hand, targets.tracked.right_hand), len(FINGERS))
         error = (wanted.reshape(-1, 3) - tips) * hands[:, None]

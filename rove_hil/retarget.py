@@ -15,6 +15,7 @@ import numpy as np
 
 from rove_core.clocks import NS_PER_S
 from rove_core.joint_space import FloatArray, JointSpace
+from rove_hil.hand_shape import HandShapes
 from rove_hil.kinematics import Kinematics
 from rove_hil.mocap import MocapFrame, Tracked
 from rove_hil.operator_calibration import OperatorCalibration, Targets, targets_of
@@ -78,6 +79,8 @@ class Retargeter:
         self._space = space
         self._calibration = calibration or OperatorCalibration()
         self._kinematics = Kinematics(space)
+        body = self._kinematics.frame_from_joints(space.home)
+        self._hand_shapes = HandShapes.measured_from(body, self._kinematics.site_rotations(self._kinematics.palms))
         weights = weights or Weights()
         self._body = BodyTasks(space, self._kinematics, weights)
         self._hands = HandTasks(space, self._kinematics, weights)
@@ -104,7 +107,7 @@ class Retargeter:
         reach = np.full(self._space.dim, np.inf) if acquiring else self._space.max_velocity * self._dt_s(frame, dt_s)
         lower = np.maximum(self._space.lower, self._q - reach)
         upper = np.minimum(self._space.upper, self._q + reach)
-        targets = targets_of(frame, self._calibration)
+        targets = targets_of(frame, self._calibration, self._hand_shapes)
         q = self._q.copy()
         solved = self._descend(q, targets, lower, upper, STEPS_ACQUIRING if acquiring else STEPS_TRACKING)
         if solved:
