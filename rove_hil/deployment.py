@@ -34,9 +34,8 @@ class Phase(IntEnum):
 
     # Alone at first: it refuses a domain that is taken, before anything of ours speaks in it.
     SUPERVISION = 0
-    ROBOT = 1
-    STACK = 2
-    PEOPLE = 3
+    STACK = 1
+    PEOPLE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +251,7 @@ def _simulator(settings: Settings) -> NodeSpec:
         "speed": settings.speed,
         "cameras": settings.cameras,
     }
-    return _node("rove_sim", "rove_sim", "sim_node", Phase.ROBOT, parameters, env={"MUJOCO_GL": "egl"})
+    return _node("rove_sim", "rove_sim", "sim_node", Phase.STACK, parameters, env={"MUJOCO_GL": "egl"})
 
 
 def _stack(settings: Settings) -> list[NodeSpec]:
