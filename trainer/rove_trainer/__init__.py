@@ -1,0 +1,1 @@
+"""The reference trainer: from recorded episodes to policy bundles. No ROS."""
