@@ -104,6 +104,7 @@ class AttemptScript:
             self.onlooker.watch_afresh(now_ns)
         self._seen_mode, self._since_ns = mode, now_ns
         self._pressed = self._met_since_ns = self._recovered_ns = None
+        self.reason = ""
         delays = {Mode.PAUSED: self._habits.takeover_delay_s, Mode.ALIGNING: self._habits.go_delay_s}
         self._delay_s = float(self._rng.uniform(*delays.get(mode, self._habits.mark_delay_s)))
         # Nobody gives a demonstration back: there is no policy.

@@ -73,6 +73,8 @@ class ScriptedOperator:
         self._unsteady = Unsteadiness(profile, rng)
         self.body = body
         self._epoch = -1
+        # Whether this person has found in since the policy last had the robot.
+        self._found_in = False
         # What the person does; None is hands still, wherever they are.
         self._act: _Align | _Operate | None = None
 
@@ -81,13 +83,17 @@ class ScriptedOperator:
         if view.epoch != self._epoch:
             self._epoch = view.epoch
             self._act = self._begin(t_s, view)
-        return [] if self._act is None else self._act.step(t_s, view)
+        said = [] if self._act is None else self._act.step(t_s, view)
+        self._found_in = self._found_in or Saying.ADAPTED in said
+        return said
 
     def _begin(self, t_s: float, view: View) -> _Align | _Operate | None:
         if view.mode is Mode.ALIGNING:
             return _Align(self._profile, self.body, self._rng, t_s)
         if view.mode is Mode.TAKEOVER:
-            return _Operate(self._profile, self.body, self._rng, self._unsteady, t_s, view)
+            # Whoever lost tracking for a moment knows what they were doing.
+            return _Operate(self._profile, self.body, self._rng, self._unsteady, t_s, view, self._found_in)
+        self._found_in = False
         return None
 
 
@@ -126,6 +132,7 @@ class _Operate:
         unsteady: Unsteadiness,
         t_s: float,
         view: View,
+        found_in: bool,
     ) -> None:
         self._profile = profile
         self._body = body
@@ -135,10 +142,10 @@ class _Operate:
         self._motion = HandMotion(body.palm())
         self._next_s = t_s
         self._finding_in: Iterator[AdaptationStroke] = iter(())
-        if not view.demonstration:  # in which there is nobody to take over from
+        if not (found_in or view.demonstration):  # in which there is nobody to take over from
             self._next_s += float(rng.uniform(*profile.reaction_s))
             self._finding_in = adaptation(profile, float(rng.uniform(*profile.adaptation_s)), rng)
-        self._adapted = False
+        self._adapted = found_in
         self._plan = PLANS[view.scene.task]()
         self._ended_s = t_s
 
