@@ -67,7 +67,8 @@ def facts_of(path: Path) -> AttemptFacts:
 def _facts(episode: Episode) -> AttemptFacts:
     attrs, steps = episode.attrs, episode.steps
     seconds = dict.fromkeys(STAGE_NAMES.values(), 0.0)
-    for span in episode.stages():
+    spans = episode.stages()
+    for span in spans:
         seconds[STAGE_NAMES[span.stage]] += span.rows / episode.control_hz
     start_ns = int(steps["t_ros_ns"][0]) if episode.rows else 0
     marks = attrs.get("t_r", [])
@@ -77,7 +78,7 @@ def _facts(episode: Episode) -> AttemptFacts:
         path=str(episode.path),
         outcome=attrs["outcome"]["value"],
         by=attrs["outcome"]["by"],
-        takeovers=int(attrs.get("takeovers", 0)),
+        takeovers=1 + max((span.takeover for span in spans), default=-1),
         rows=episode.rows,
         seconds=float(steps["t_mono_ns"][-1] - steps["t_mono_ns"][0]) * 1e-9 if episode.rows else 0.0,
         stage_seconds={name: round(value, 3) for name, value in seconds.items()},

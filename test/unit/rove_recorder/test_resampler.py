@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +15,7 @@ from rove_recorder.resampler import Budgets, Resampler, Row
 DIM = 2
 MS = 1_000_000
 ROS_MINUS_MONO_NS = 10**18
-SETTLE_MS = 150
+SETTLE_MS = 250
 
 
 def command(t_ms: float, mode: Mode = Mode.ROLLOUT, source: Source = Source.POLICY, epoch: int = 1) -> CommandSample:
@@ -134,3 +136,13 @@ def test_a_command_that_does_not_move_forward_is_ignored_and_counted() -> None:
     made.command(0, command(1000))
     assert made.command(1, command(999)) == []
     assert made.out_of_order == 1
+
+
+def test_a_tick_that_was_preempted_between_its_two_clocks_does_not_bend_the_time_of_its_row() -> None:
+    made, rows = resampler(), []
+    for index in range(100):
+        sample = command(1000 + 5.0 * index)
+        late_ns = 60 * MS if index % 20 == 0 else 0
+        rows += made.command(index, replace(sample, t_ros_ns=sample.t_ros_ns + late_ns))
+    rows += made.finish()
+    assert {row.t_ros_ns - row.t_mono_ns for row in rows[1:]} == {ROS_MINUS_MONO_NS}
