@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from rove_msgs.msg import ControlMode, SupervisorEvent
+import json
+import secrets
+from datetime import UTC, datetime
 
-from rove_core.errors import IllegalEventError, nearest
+from rove_msgs.msg import ControlMode, SupervisorEvent
+from rove_msgs.srv import StartEpisode
+
+from rove_core.errors import ConfigError, IllegalEventError, nearest
 from rove_core.modes import Event, Mode
 from rove_core.ros import stamps
-from rove_hil.supervision import Answer, Press, State
+from rove_hil.supervision import Answer, Attempt, Press, State
 
 
 def press_of(message: SupervisorEvent) -> Press:
@@ -93,3 +98,26 @@ def mode_message(state: State, now_ns: int, *, gate_met: bool) -> ControlMode:
         message.supervisor_name = attempt.supervisor_name
         message.demonstration = attempt.demonstration
     return message
+
+
+def attempt_of(request: StartEpisode.Request) -> Attempt:
+    """The attempt that was asked for, with an id that sorts by (wall) time. Raises ConfigError."""
+    if request.metadata_json:
+        try:
+            metadata = json.loads(request.metadata_json)
+        except ValueError as error:
+            raise ConfigError(f"metadata_json is not JSON: {error}") from None
+        if not isinstance(metadata, dict):
+            raise ConfigError("metadata_json must be a JSON object")
+    if not request.task:
+        raise ConfigError("an attempt needs a task")
+    return Attempt(
+        episode_id=f"{datetime.now(UTC):%Y%m%dT%H%M%S}_{secrets.token_hex(3)}",
+        task=request.task,
+        instruction=request.instruction,
+        start_stage=request.start_stage,
+        operator_name=request.operator_name,
+        supervisor_name=request.supervisor_name,
+        demonstration=request.demonstration,
+        metadata_json=request.metadata_json,
+    )

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import secrets
 import threading
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from pydantic import Field
 from rclpy.serialization import deserialize_message
 from rove_msgs.msg import CommandTrace, ControlMode, EpisodeStatus, SupervisorEvent, TeleopTarget
 from rove_msgs.srv import SendEvent, StartEpisode
@@ -18,55 +15,23 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool
 
 from rove_core.clocks import NS_PER_S
-from rove_core.config import ConfigModel
 from rove_core.errors import ConfigError, IllegalEventError
-from rove_core.joint_space import JointSpace
 from rove_core.modes import Event, Mode
 from rove_core.ros import topics
 from rove_core.ros.node import ERROR, OK, WARN, RoveNode
 from rove_core.ros.node import main as run
-from rove_hil.alignment import AlignmentGate, GroupError
+from rove_hil.alignment import GroupError
 from rove_hil.ros import supervision_messages as messages
 from rove_hil.ros.incumbent import is_supervised, open_recording
-from rove_hil.supervision import SELF, Answer, Attempt, Conditions, Press, Rules, SupervisorCore
-from rove_hil.watchdogs import Limits, Watch
+from rove_hil.ros.supervisor_parameters import SupervisorParameters
+from rove_hil.supervision import SELF, Answer, Conditions, Press, SupervisorCore
+from rove_hil.watchdogs import Watch
 
 # policy_node reports once a second; two may get lost.
 POLICY_REPORT_S = 3.5
 
 # A simulated clock cannot be waited on without a limit, so the loop looks this often whether a beat is due.
 SIMULATED_POLL_S = 0.005
-
-
-class SupervisorParameters(ConfigModel):
-    """Parameters of supervisor_node."""
-
-    robot: str = Field("iron_r01", description="robot, by name or YAML file")
-    heartbeat_hz: float = Field(20.0, gt=0, le=200, description="rate of /rove/mode [Hz]")
-    debounce_s: float = Field(
-        0.25, ge=0, description="the same event from the same device within this is one press [s]"
-    )
-    stale_event_s: float = Field(1.0, gt=0, description="presses older than this are refused [s]")
-    policy_stall_s: float = Field(2.0, gt=0, description="ROLLOUT without a usable action for longer pauses [s]")
-    operator_stale_s: float = Field(
-        0.3, gt=0, description="TAKEOVER without an operator pose for longer aligns again [s]"
-    )
-    joint_states_stale_s: float = Field(0.5, gt=0, description="moving without joint states for longer is a fault [s]")
-    trace_stale_s: float = Field(
-        0.5, gt=0, description="moving without a sign of filter_node for longer is a fault [s]"
-    )
-    recorder_stale_s: float = Field(
-        2.0, gt=0, description="without a sign of recorder_node for longer no attempt starts [s]"
-    )
-    pause_warning_s: float = Field(60.0, gt=0, description="PAUSED for longer is worth a warning, never motion [s]")
-    alignment: tuple[str, ...] = Field(
-        ("head=0.5", "waist=0.5", "left_arm=0.3", "right_arm=0.3", "left_hand=0.8", "right_hand=0.8"),
-        description="alignment gate: joint group=largest rms between operator and robot [rad]",
-    )
-    alignment_required: tuple[str, ...] = Field(
-        ("left_arm", "right_arm"), description="groups that must be tracked before a takeover"
-    )
-    alignment_dwell_s: float = Field(0.4, ge=0, description="how long the gate must hold [s]")
 
 
 class SupervisorNode(RoveNode):
@@ -78,23 +43,15 @@ class SupervisorNode(RoveNode):
         self._settings = parameters = self.parameters(SupervisorParameters)
         if is_supervised(self):
             raise _not_alone()
-        self._gate = _gate(parameters)
-        self._watch = Watch(
-            Limits(
-                policy_stall_s=parameters.policy_stall_s,
-                operator_stale_s=parameters.operator_stale_s,
-                joint_states_stale_s=parameters.joint_states_stale_s,
-                trace_stale_s=parameters.trace_stale_s,
-                recorder_stale_s=parameters.recorder_stale_s,
-            )
-        )
+        self._gate = parameters.gate()
+        self._watch = Watch(parameters.limits())
         # Wall time in milliseconds: larger than any epoch of a process before this one, also after a reset of
         # simulated time; an epoch would have to grow by a thousand a second to be met again.
         self._first_epoch = time.time_ns() // 1_000_000
         self._core = SupervisorCore(
             epoch=self._first_epoch,
             since_ns=self.ros_now_ns(),
-            rules=Rules(debounce_s=parameters.debounce_s, stale_s=parameters.stale_event_s),
+            rules=parameters.rules(),
         )
         self._lock = threading.RLock()
         self._mode_since_ns = 0
@@ -252,7 +209,7 @@ class SupervisorNode(RoveNode):
     ) -> StartEpisode.Response:
         with self._lock:
             try:
-                attempt = _attempt(request)
+                attempt = messages.attempt_of(request)
             except ConfigError as error:
                 response.reason, response.epoch = str(error), self._core.epoch
                 return response
@@ -315,46 +272,6 @@ def _not_alone() -> ConfigError:
     return ConfigError(
         "another supervisor_node is already at work in this domain",
         "end the other deployment, or set another ROS_DOMAIN_ID",
-    )
-
-
-def _gate(parameters: SupervisorParameters) -> AlignmentGate:
-    """The alignment gate that the parameters describe. Raises ConfigError."""
-    groups = JointSpace.load(parameters.robot).groups
-    thresholds: dict[str, float] = {}
-    for item in parameters.alignment:
-        group, _, limit = item.partition("=")
-        try:
-            thresholds[group] = float(limit)
-        except ValueError:
-            raise ConfigError(f"parameter 'alignment': '{item}' is not group=radians") from None
-        if group not in groups:
-            raise ConfigError(
-                f"parameter 'alignment': the robot has no group '{group}'", f"groups: {', '.join(groups)}"
-            )
-    return AlignmentGate(thresholds, required=parameters.alignment_required, dwell_s=parameters.alignment_dwell_s)
-
-
-def _attempt(request: StartEpisode.Request) -> Attempt:
-    """The attempt that was asked for, with an id that sorts by (wall) time. Raises ConfigError."""
-    if request.metadata_json:
-        try:
-            metadata = json.loads(request.metadata_json)
-        except ValueError as error:
-            raise ConfigError(f"metadata_json is not JSON: {error}") from None
-        if not isinstance(metadata, dict):
-            raise ConfigError("metadata_json must be a JSON object")
-    if not request.task:
-        raise ConfigError("an attempt needs a task")
-    return Attempt(
-        episode_id=f"{datetime.now(UTC):%Y%m%dT%H%M%S}_{secrets.token_hex(3)}",
-        task=request.task,
-        instruction=request.instruction,
-        start_stage=request.start_stage,
-        operator_name=request.operator_name,
-        supervisor_name=request.supervisor_name,
-        demonstration=request.demonstration,
-        metadata_json=request.metadata_json,
     )
 
 

@@ -1,0 +1,73 @@
+"""Parameters of supervisor_node, and what they configure."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from rove_core.config import ConfigModel
+from rove_core.errors import ConfigError
+from rove_core.joint_space import JointSpace
+from rove_hil.alignment import AlignmentGate
+from rove_hil.supervision import Rules
+from rove_hil.watchdogs import Limits
+
+
+class SupervisorParameters(ConfigModel):
+    """Parameters of supervisor_node."""
+
+    robot: str = Field("iron_r01", description="robot, by name or YAML file")
+    heartbeat_hz: float = Field(20.0, gt=0, le=200, description="rate of /rove/mode [Hz]")
+    debounce_s: float = Field(
+        0.25, ge=0, description="the same event from the same device within this is one press [s]"
+    )
+    stale_event_s: float = Field(1.0, gt=0, description="presses older than this are refused [s]")
+    policy_stall_s: float = Field(2.0, gt=0, description="ROLLOUT without a usable action for longer pauses [s]")
+    operator_stale_s: float = Field(
+        0.3, gt=0, description="TAKEOVER without an operator pose for longer aligns again [s]"
+    )
+    joint_states_stale_s: float = Field(0.5, gt=0, description="moving without joint states for longer is a fault [s]")
+    trace_stale_s: float = Field(
+        0.5, gt=0, description="moving without a sign of filter_node for longer is a fault [s]"
+    )
+    recorder_stale_s: float = Field(
+        2.0, gt=0, description="without a sign of recorder_node for longer no attempt starts [s]"
+    )
+    pause_warning_s: float = Field(60.0, gt=0, description="PAUSED for longer is worth a warning, never motion [s]")
+    alignment: tuple[str, ...] = Field(
+        ("head=0.5", "waist=0.5", "left_arm=0.3", "right_arm=0.3", "left_hand=0.8", "right_hand=0.8"),
+        description="alignment gate: joint group=largest rms between operator and robot [rad]",
+    )
+    alignment_required: tuple[str, ...] = Field(
+        ("left_arm", "right_arm"), description="groups that must be tracked before a takeover"
+    )
+    alignment_dwell_s: float = Field(0.4, ge=0, description="how long the gate must hold [s]")
+
+    def rules(self) -> Rules:
+        """Limits on presses."""
+        return Rules(debounce_s=self.debounce_s, stale_s=self.stale_event_s)
+
+    def limits(self) -> Limits:
+        """How long something may be missing."""
+        return Limits(
+            policy_stall_s=self.policy_stall_s,
+            operator_stale_s=self.operator_stale_s,
+            joint_states_stale_s=self.joint_states_stale_s,
+            trace_stale_s=self.trace_stale_s,
+            recorder_stale_s=self.recorder_stale_s,
+        )
+
+    def gate(self) -> AlignmentGate:
+        """The alignment gate. Raises ConfigError."""
+        groups = JointSpace.load(self.robot).groups
+        thresholds: dict[str, float] = {}
+        for item in self.alignment:
+            group, _, limit = item.partition("=")
+            try:
+                thresholds[group] = float(limit)
+            except ValueError:
+                raise ConfigError(f"parameter 'alignment': '{item}' is not group=radians") from None
+            if group not in groups:
+                raise ConfigError(
+                    f"parameter 'alignment': the robot has no group '{group}'", f"groups: {', '.join(groups)}"
+                )
+        return AlignmentGate(thresholds, required=self.alignment_required, dwell_s=self.alignment_dwell_s)
