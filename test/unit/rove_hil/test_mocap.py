@@ -1,0 +1,213 @@
+"""The motion-capture wire: what goes in comes out, and nothing else gets in."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgpack
+import numpy as np
+import pytest
+import zmq
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rove_core.errors import WireError
+from rove_core.joint_space import JointSpace
+from rove_hil.kinematics import Kinematics
+from rove_hil.mocap import (
+    MAX_BYTES,
+    FrameRefusedError,
+    MocapFrame,
+    MocapPublisher,
+    MocapReceiver,
+    Tracked,
+    decode,
+    encode,
+)
+
+SPACE = JointSpace.load("iron_r01")
+FRAME = Kinematics(SPACE).frame_from_joints(SPACE.home, sequence=7, capture_ns=1_234_567_890_123)
+ARRAYS = ("head_position", "head_quat", "shoulders", "elbows", "wrist_positions", "wrist_quats", "hands")
+
+
+def changed(**values: Any) -> bytes:
+    """A valid message but for some keys; None takes a key away."""
+    message = msgpack.unpackb(encode(FRAME, "test"))
+    message.update(values)
+    packed: bytes = msgpack.packb({key: value for key, value in message.items() if value is not None})
+    return packed
+
+
+def refusal(data: bytes) -> FrameRefusedError:
+    with pytest.raises(FrameRefusedError) as caught:
+        decode(data)
+    return caught.value
+
+
+def test_a_frame_survives_the_wire_bit_for_bit() -> None:
+    frame = dataclasses.replace(FRAME, tracked=Tracked(left_hand=False))
+    received = decode(encode(frame, "glove"))
+    for name in ARRAYS:
+        # Quaternions are normalised on arrival.
+        np.testing.assert_allclose(getattr(received, name), getattr(frame, name), rtol=0, atol=1e-15)
+    assert (received.sequence, received.capture_ns) == (7, 1_234_567_890_123)
+    assert (received.tracked, received.source) == (frame.tracked, "glove")
+
+
+def test_float32_and_plain_lists_are_as_good() -> None:
+    hands = FRAME.hands.astype("<f4").tobytes()
+    received = decode(changed(hands=hands, head_position=[0, 0, 0.7]))
+    np.testing.assert_allclose(received.hands, FRAME.hands, atol=1e-7)
+    np.testing.assert_array_equal(received.head_position, [0, 0, 0.7])
+
+
+def test_quaternions_are_normalised_within_the_tolerance_and_refused_beyond() -> None:
+    received = decode(changed(head_quat=[1.005, 0.0, 0.0, 0.0]))
+    np.testing.assert_array_equal(received.head_quat, [1, 0, 0, 0])
+    assert "norm" in str(refusal(changed(head_quat=[1.2, 0.0, 0.0, 0.0])))
+    assert "norm" in str(refusal(changed(head_quat=[0.0, 0.0, 0.0, 0.0])))
+
+
+@pytest.mark.parametrize(
+    ("data", "reason", "said"),
+    [
+        (b"", "malformed", "truncated"),
+        (encode(FRAME)[:-40], "malformed", "truncated"),
+        (encode(FRAME) + b"\x00", "malformed", "msgpack"),
+        (b"\x00" * (MAX_BYTES + 1), "oversized", "16384"),
+        (msgpack.packb([1, 2, 3]), "malformed", "map"),
+        (changed(schema="other"), "schema", "other"),
+        (changed(version=2), "version", "version 2"),
+        (changed(hands=None), "malformed", "hands"),
+        (changed(colour="red"), "malformed", "colour"),
+        (changed(source="x" * 65), "malformed", "64"),
+        (changed(sequence=-1), "malformed", "sequence"),
+        (changed(sequence=True), "malformed", "sequence"),
+        (changed(capture_ns=1.5), "malformed", "capture_ns"),
+        (changed(tracked=[True] * 4), "malformed", "tracked"),
+        (changed(tracked=[1] * 5), "malformed", "tracked"),
+        (changed(hands=b"\x00" * 10), "malformed", "hands"),
+        (changed(elbows=["a"] * 6), "malformed", "elbows"),
+        (changed(elbows=[float("nan")] * 6), "values", "nan"),
+        (changed(elbows=[0.0, 0.0, float("inf"), 0.0, 0.0, 0.0]), "values", "inf"),
+        (changed(elbows=[0.0, 0.0, 5.5, 0.0, 0.0, 0.0]), "values", "5.5"),
+    ],
+)
+def test_what_is_no_frame_is_refused_in_one_clear_line(data: bytes, reason: str, said: str) -> None:
+    error = refusal(data)
+    assert error.reason == reason
+    assert said in str(error)
+    assert "\n" not in str(error)
+    assert len(str(error)) < 300
+    assert isinstance(error, WireError)
+
+
+@given(st.binary(max_size=400))
+def test_noise_is_refused_and_never_crashes(data: bytes) -> None:
+    refusal(data)
+
+
+@given(st.integers(0, len(encode(FRAME)) - 1), st.integers(0, 255))
+def test_a_damaged_byte_is_refused_or_still_a_frame_with_sane_numbers(place: int, value: int) -> None:
+    data = bytearray(encode(FRAME, "t"))
+    data[place % len(data)] = value
+    try:
+        frame = decode(bytes(data))
+    except FrameRefusedError:
+        return
+    assert all(np.abs(getattr(frame, name)).max() < 5.0 for name in ARRAYS)
+
+
+class Wire:
+    """A raw publisher, which can send anything, and a receiver of it."""
+
+    def __init__(self) -> None:
+        self.socket = zmq.Context.instance().socket(zmq.PUB)
+        self.socket.setsockopt(zmq.LINGER, 0)
+        port = self.socket.bind_to_random_port("tcp://127.0.0.1")
+        self.receiver = MocapReceiver(f"tcp://127.0.0.1:{port}")
+        # Frames are lost until the subscription has arrived: send until one comes through.
+        self.until(lambda: self.receiver.received > 0, lambda: self.send(FRAME, source="hello"))
+
+    def send(self, frame: MocapFrame, sequence: int = 7, source: str = "test") -> None:
+        self.socket.send(encode(dataclasses.replace(frame, sequence=sequence), source))
+
+    def until(self, met: Callable[[], bool], again: Callable[[], None] = lambda: None) -> list[MocapFrame]:
+        frames = []
+        deadline = time.monotonic() + 10.0
+        while not met():
+            assert time.monotonic() < deadline, "nothing came through the wire"
+            again()
+            frame = self.receiver.poll(0.02)
+            frames += [frame] if frame else []
+        return frames
+
+    def close(self) -> None:
+        self.receiver.close()
+        self.socket.close()
+
+
+@pytest.fixture
+def wire() -> Iterator[Wire]:
+    wire = Wire()
+    yield wire
+    wire.close()
+
+
+def test_the_receiver_gives_the_newest_frame_and_counts_those_it_overtook(wire: Wire) -> None:
+    before = wire.receiver.received
+    for sequence in range(1, 6):
+        wire.send(FRAME, sequence)
+    frames = wire.until(lambda: wire.receiver.received == before + 5)
+    assert frames[-1].sequence == 5
+    assert wire.receiver.dropped >= 5 - len(frames)
+    assert len(frames) + wire.receiver.dropped >= 5
+
+
+def test_old_and_repeated_frames_are_refused_until_the_source_has_a_new_name(wire: Wire) -> None:
+    for sequence in (5, 5, 4):
+        wire.send(FRAME, sequence)
+    wire.until(lambda: wire.receiver.rejected["order"] >= 2)
+    assert "sequence 4 after 5" in wire.receiver.last_refusal
+    wire.send(FRAME, 0, source="restarted")
+    assert wire.until(lambda: wire.receiver.received >= 3)[-1].source == "restarted"
+
+
+def test_garbage_between_frames_is_counted_by_reason_and_costs_no_frame(wire: Wire) -> None:
+    wire.receiver.rejected.clear()
+    before = wire.receiver.received
+    for _ in range(50):
+        wire.socket.send(b"garbage")
+    wire.socket.send(b"\x00" * (MAX_BYTES + 1))
+    # Wait until it is gone: a flood may rightly push frames out of the bounded queue.
+    wire.until(lambda: wire.receiver.rejected["oversized"] == 1 or wire.receiver.rejected["malformed"] >= 50)
+    wire.send(FRAME, 8)
+    frames = wire.until(lambda: wire.receiver.received == before + 1)
+    assert frames[-1].sequence == 8
+
+
+def test_publisher_and_receiver_meet(wire: Wire) -> None:
+    publisher = MocapPublisher("tcp://127.0.0.1:0")
+    receiver = MocapReceiver(publisher.url)
+    try:
+        sequence = 0
+        deadline = time.monotonic() + 10.0
+        while (frame := receiver.poll(0.02)) is None:
+            assert time.monotonic() < deadline
+            publisher.send(dataclasses.replace(FRAME, sequence=sequence))
+            sequence += 1
+        np.testing.assert_allclose(frame.hands, FRAME.hands)
+        assert frame.source.startswith("mocap-")
+        with pytest.raises(WireError, match="cannot publish"):
+            MocapPublisher(publisher.url)
+    finally:
+        receiver.close()
+        publisher.close()
+
+
+def test_an_address_that_is_none_is_one_clear_line() -> None:
+    with pytest.raises(WireError, match="nonsense"):
+        MocapReceiver("nonsense")
