@@ -26,7 +26,7 @@ from rove_core.ros import stamps, topics
 from rove_recorder.check import check_episode
 from rove_recorder.reader import Episode, open_episode
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 PROFILE = Path(rove_core.__file__).parent / "ros" / "fastdds_profile.xml"
 
 
@@ -128,6 +128,7 @@ class Stack:
         self._stop.set()
         for thread in self._threads:
             thread.join()
+        self._executor.shutdown()
         self.node.destroy_node()
         rclpy.shutdown(context=self.context)
 
@@ -156,8 +157,9 @@ def recorder(domain_id: int, tmp_path: Path) -> Iterator[Callable[..., subproces
     yield start
     for process in processes:
         if process.poll() is None:
-            process.kill()
-            process.wait()
+            # Not killed: Fast DDS does not always survive a peer on shared memory that vanishes.
+            process.send_signal(signal.SIGINT)
+            process.wait(DEADLINE_S)
 
 
 def _only_episode(folder: Path) -> Episode:
