@@ -88,16 +88,14 @@ class BodyTasks:
         self._error_damping = w.error_damping**2
         self._jacobian = np.zeros((27, len(self.columns)))
         self._error = np.zeros(27)
-        self.palm_error_m = np.zeros(2)
 
     def linearise(self, q: FloatArray, targets: Targets) -> tuple[FloatArray, FloatArray]:
-        """Hessian (n, n) and gradient (n,) at the present pose `q` (dim,); sets `palm_error_m` of each palm."""
+        """Hessian (n, n) and gradient (n,) at the present pose `q` (dim,)."""
         kinematics, tracked = self._kinematics, targets.tracked
         points = kinematics.site_positions(self._sites[:6])
         arms = (tracked.left_arm, tracked.right_arm)
         wanted = np.concatenate([targets.shoulders, targets.elbows, targets.palms])
         point_error = wanted - points
-        self.palm_error_m = np.sqrt((point_error[4:] ** 2).sum(axis=1)) * arms
         axes = kinematics.joint_axes()[self.columns].T
         arms_m = points[:, :, None] - kinematics.joint_anchors()[self.columns].T
         jacobian = self._jacobian
@@ -114,6 +112,11 @@ class BodyTasks:
         pull = self._posture * self._tracked_joints(targets)
         hessian.flat[:: len(damping) + 1] += damping + pull
         return hessian, pull * (q[self.columns] - self._home) - jacobian.T @ self._error
+
+    def palm_errors(self, targets: Targets) -> FloatArray:
+        """Distance of each palm from its target [m], shape (2,), at the present pose; 0 where it is not tracked."""
+        error = targets.palms - self._kinematics.site_positions(self._sites[4:6])
+        return np.asarray(np.linalg.norm(error, axis=1) * (targets.tracked.left_arm, targets.tracked.right_arm))
 
     def _tracked_joints(self, targets: Targets) -> npt.NDArray[np.bool_]:
         tracked = targets.tracked
@@ -148,30 +151,39 @@ class HandTasks:
         blocks = np.arange(fingers)[:, None] * JOINTS_PER_FINGER + np.arange(JOINTS_PER_FINGER)
         self._rows, self._cols = blocks[:, :, None], blocks[:, None, :]
         self._eye = np.eye(JOINTS_PER_FINGER)
-        self.tip_error_m = np.zeros(fingers)
 
     def linearise(self, q: FloatArray, targets: Targets) -> tuple[FloatArray, FloatArray]:
-        """Block-diagonal Hessian (n, n) and gradient (n,) at the pose `q` (dim,); sets `tip_error_m` of each finger."""
+        """Block-diagonal Hessian (n, n) and gradient (n,) at the pose `q` (dim,)."""
         kinematics = self._kinematics
-        palms = kinematics.site_positions(self._palms)
-        rotations = kinematics.site_rotations(self._palms)
-        wanted = targets.tips @ rotations.transpose(0, 2, 1) + palms[:, None]
-        tips = kinematics.site_positions(self._tips)
-        hands = np.repeat((targets.tracked.left_hand, targets.tracked.right_hand), len(FINGERS))
-        error = (wanted.reshape(-1, 3) - tips) * hands[:, None]
+        error = self.tip_errors(targets)
         squared = (error**2).sum(axis=1)
-        self.tip_error_m = np.sqrt(squared)
         # (finger, xyz, joint)
         axes = kinematics.joint_axes()[self.columns].reshape(-1, JOINTS_PER_FINGER, 3)
         anchors = kinematics.joint_anchors()[self.columns].reshape(-1, JOINTS_PER_FINGER, 3)
-        jacobian = _cross(axes.transpose(0, 2, 1), (tips[:, None] - anchors).transpose(0, 2, 1))
-        pull = self._posture * hands
+        jacobian = _cross(
+            axes.transpose(0, 2, 1), (kinematics.site_positions(self._tips)[:, None] - anchors).transpose(0, 2, 1)
+        )
+        pull = self._posture * _hands_tracked(targets)
         damping = self._damping + self._error_damping * squared + pull
         blocks = self._weight * (jacobian.transpose(0, 2, 1) @ jacobian) + damping[:, None, None] * self._eye
         self._hessian[self._rows, self._cols] = blocks
         gradient = -self._weight * (error[:, None] @ jacobian)[:, 0]
         gradient += pull[:, None] * (q[self.columns].reshape(-1, JOINTS_PER_FINGER) - self._home)
         return self._hessian, gradient.ravel()
+
+    def tip_errors(self, targets: Targets) -> FloatArray:
+        """From each fingertip to its target [m], shape (10, 3), at the present pose; 0 where it is not tracked."""
+        kinematics = self._kinematics
+        palms = kinematics.site_positions(self._palms)
+        rotations = kinematics.site_rotations(self._palms)
+        wanted = targets.tips @ rotations.transpose(0, 2, 1) + palms[:, None]
+        tips = kinematics.site_positions(self._tips)
+        return np.asarray((wanted.reshape(-1, 3) - tips) * _hands_tracked(targets)[:, None])
+
+
+def _hands_tracked(targets: Targets) -> npt.NDArray[np.bool_]:
+    """Per finger, shape (10,)."""
+    return np.repeat((targets.tracked.left_hand, targets.tracked.right_hand), len(FINGERS))
 
 
 def _cross(a: FloatArray, b: FloatArray) -> FloatArray:

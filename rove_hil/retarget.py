@@ -41,11 +41,11 @@ class RetargetResult:
 
     Attributes:
         q: joint positions [rad], shape (dim,), inside the limits.
-        error: worst of the errors below [m].
+        error: worst of the errors below [m]; infinite when not converged.
         converged: the problem was solved; False means that q is the previous one, held.
         palm_error_m: distance of the worse tracked palm from its target [m].
         fingertip_error_m: of the worst tracked fingertip, relative to its palm [m].
-        group_valid: per joint group, whether the part of the operator that leads it is tracked.
+        group_valid: per joint group, whether the part of the operator that leads it is tracked and solved for.
     """
 
     q: FloatArray
@@ -109,20 +109,15 @@ class Retargeter:
         upper = np.minimum(self._space.upper, self._q + reach)
         targets = targets_of(frame, self._calibration, self._hand_shapes)
         q = self._q.copy()
-        solved = self._descend(q, targets, lower, upper, STEPS_ACQUIRING if acquiring else STEPS_TRACKING)
-        if solved:
-            self._q = q
-            self._last_ns = frame.capture_ns
-        self._measure(targets)
-        palm, tip = float(self._body.palm_error_m.max()), float(self._hands.tip_error_m.max())
-        return RetargetResult(
-            q=self._q.copy(),
-            error=max(palm, tip),
-            converged=solved,
-            palm_error_m=palm,
-            fingertip_error_m=tip,
-            group_valid=self._group_valid(targets.tracked),
-        )
+        if not self._descend(q, targets, lower, upper, STEPS_ACQUIRING if acquiring else STEPS_TRACKING):
+            nowhere = dict.fromkeys(self._space.groups, False)
+            return RetargetResult(self._q.copy(), np.inf, False, np.inf, np.inf, nowhere)
+        self._q = q
+        self._last_ns = frame.capture_ns
+        self._kinematics.forward(q)
+        palm = float(self._body.palm_errors(targets).max())
+        tip = float(np.linalg.norm(self._hands.tip_errors(targets), axis=1).max())
+        return RetargetResult(q.copy(), max(palm, tip), True, palm, tip, self._group_valid(targets.tracked))
 
     def _dt_s(self, frame: MocapFrame, dt_s: float | None) -> float:
         if dt_s is None:
@@ -157,11 +152,6 @@ class Retargeter:
         no_rows = np.zeros((0, len(gradient)))
         step, _, flag, _ = daqp.solve(hessian, gradient, no_rows, upper, lower, iter_limit=QP_ITERATIONS)
         return np.asarray(step) if flag > 0 and np.isfinite(step).all() else None
-
-    def _measure(self, targets: Targets) -> None:
-        self._kinematics.forward(self._q)
-        self._body.linearise(self._q, targets)
-        self._hands.linearise(self._q, targets)
 
     def _group_valid(self, tracked: Tracked) -> dict[str, bool]:
         parts = {**tracked._asdict(), "waist": tracked.left_arm or tracked.right_arm}
