@@ -23,6 +23,9 @@ FloatArray = npt.NDArray[np.float64]
 
 OPEN, CLOSED = 0.0, 1.0
 
+# Eraser and slice look the same after half a turn about their z.
+HALF_TURN = np.diag([-1.0, -1.0, 1.0, 1.0])
+
 # Eyes, hand and headset need this long until a grasp that worked is seen to have worked [s].
 GRASP_SEEN_S = 1.0
 # The same for a mark that is gone.
@@ -73,6 +76,11 @@ def _hand(T_base_palm: FloatArray, closure: float) -> HandPose:
     return HandPose(T_base_palm[:3, 3].copy(), T_base_palm[:3, :3].copy(), closure)
 
 
+def _facing(T_base_object: FloatArray, forward: FloatArray) -> FloatArray:
+    """Pose of an object that looks the same from both sides, turned so that its x goes along `forward`, shape (3,)."""
+    return T_base_object if T_base_object[:3, 0] @ forward >= 0.0 else T_base_object @ HALF_TURN
+
+
 class _PickUp:
     """Takes an object: above it, down, close, and again when it is not in the hand then."""
 
@@ -83,7 +91,8 @@ class _PickUp:
         self._step = "away"
 
     def next(self, glance: Glance) -> Reach | None:
-        T_base_grasp = from_scene(glance.scene.objects[self._name]) @ self._T_object_palm
+        T_base_object = _facing(from_scene(glance.scene.objects[self._name]), np.array([1.0, 0.0, 0.0]))
+        T_base_grasp = T_base_object @ self._T_object_palm
         T_base_above = self._above @ T_base_grasp
         if self._step == "away":
             self._step = "above"
@@ -134,7 +143,8 @@ class WhiteboardPlan(Plan):
                 self._under = None
                 self._pick_up.lost()
             return self._pick_up.next(glance)
-        T_palm_eraser = inverse(glance.T_base_palm) @ from_scene(scene.objects[ERASER])
+        T_base_eraser = _facing(from_scene(scene.objects[ERASER]), glance.T_base_palm[:3, 0])
+        T_palm_eraser = inverse(glance.T_base_palm) @ T_base_eraser
         if not self._held:
             self._held = True
             if scene.objects[ERASER].position[2] < self.LIFT_M / 2:
@@ -216,7 +226,7 @@ class ToasterPlan(Plan):
         return self._pick_up.next(glance)
 
     def _insert(self, glance: Glance) -> Reach | None:
-        T_base_bread = from_scene(glance.scene.objects[BREAD])
+        T_base_bread = _facing(from_scene(glance.scene.objects[BREAD]), glance.T_base_palm[:3, 0])
         T_base_toaster = from_scene(glance.scene.objects[TOASTER])
         T_bread_palm = inverse(T_base_bread) @ glance.T_base_palm
         if not self._held:
