@@ -51,6 +51,17 @@ class ArmReach:
         Raises:
             ConfigError: the pose is out of reach.
         """
+        q = self.approach(T_base_palm, seed, iterations)
+        off = self.error(q, T_base_palm)
+        if np.linalg.norm(off[:3]) > REACHED_M or np.linalg.norm(off[3:]) > REACHED_RAD:
+            raise ConfigError(
+                f"the arm does not reach {np.round(T_base_palm[:3, 3], 3)}: "
+                f"{np.linalg.norm(off[:3]) * 1e3:.0f} mm and {np.linalg.norm(off[3:]):.2f} rad off"
+            )
+        return q
+
+    def approach(self, T_base_palm: FloatArray, seed: FloatArray, iterations: int) -> FloatArray:
+        """Like `solve`, but as near as it gets in so many iterations: for following a path, warm-started."""
         q = seed.copy()
         lower, upper = self._space.lower[self._arm], self._space.upper[self._arm]
         for _ in range(iterations):
@@ -58,12 +69,6 @@ class ArmReach:
             if np.linalg.norm(off[:3]) < REACHED_M / 4 and np.linalg.norm(off[3:]) < REACHED_RAD / 4:
                 break
             q[self._arm] = np.clip(q[self._arm] + self._step(off, q[self._arm]), lower, upper)
-        off = self.error(q, T_base_palm)
-        if np.linalg.norm(off[:3]) > REACHED_M or np.linalg.norm(off[3:]) > REACHED_RAD:
-            raise ConfigError(
-                f"the arm does not reach {np.round(T_base_palm[:3, 3], 3)}: "
-                f"{np.linalg.norm(off[:3]) * 1e3:.0f} mm and {np.linalg.norm(off[3:]):.2f} rad off"
-            )
         return q
 
     def error(self, q: FloatArray, T_base_palm: FloatArray) -> FloatArray:

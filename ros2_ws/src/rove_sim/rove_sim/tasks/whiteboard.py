@@ -38,12 +38,12 @@ Cylinder = mujoco.mjtGeom.mjGEOM_CYLINDER
 ERASER = "eraser"
 
 # The board: steep enough to be a board, tilted back so that a palm reaches it with a bent wrist.
-TILT_RAD = np.deg2rad(63.0)
+TILT_RAD = np.deg2rad(65.0)
 BOARD_SIZE_M = (0.56, 0.36)
-BOARD_CENTRE_M = (0.575, -0.19, TABLE_TOP_M + 0.31)
+BOARD_CENTRE_M = (0.605, -0.21, TABLE_TOP_M + 0.30)
 BOARD_THICKNESS_M = 0.016
 # Marks lie in this part of the board (width, height), around its middle.
-REGION_M = (0.36, 0.22)
+REGION_M = (0.32, 0.20)
 
 # Block half sizes; the handle is a bar above it that the fingers close around.
 BLOCK_M = (0.025, 0.060, 0.016)
@@ -51,7 +51,7 @@ HANDLE_M = 0.048
 HANDLE_RADIUS_M = 0.011
 ERASER_KG = 0.12
 ALONG_Y = [0.7071068, 0.7071068, 0.0, 0.0]  # wxyz that lays a cylinder's axis along y
-TRAY_CENTRE_M = (0.39, -0.42)
+TRAY_CENTRE_M = (0.41, -0.405)
 TRAY_JITTER_M = 0.015
 
 MARKS_M = 0.017  # radius of a mark
