@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+# MuJoCo chooses how it draws when it is first imported, which any test may do; there is no display here.
+os.environ.setdefault("MUJOCO_GL", "egl")
+
 # Linux hands out the ports of higher domains to other programs (Fast DDS port formula).
 LAST_DOMAIN = 100
 
