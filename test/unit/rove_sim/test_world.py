@@ -74,7 +74,7 @@ def test_what_cannot_be_reset_is_refused_and_changes_nothing(world: World) -> No
     before = _look(world)
     with pytest.raises(ConfigError, match="starts at stage 0 to 2, not 3"):
         world.reset(world.task.NAME, 0, 3)
-    with pytest.raises(ConfigError, match="no task .toster.") as caught:
+    with pytest.raises(ConfigError, match="no task 'toster'") as caught:
         world.reset("toster", 0, 0)
     assert caught.value.hint == "did you mean 'toaster'?"
     assert _look(world) == before

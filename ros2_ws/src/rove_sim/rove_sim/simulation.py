@@ -92,6 +92,7 @@ class Simulation:
         self._driver = Driver(space, self.world.observe().position)
         self._requests: list[tuple[tuple[str, int, int], Future[None]]] = []
         self._stop = threading.Event()
+        self._ended = False
         self._thread = threading.Thread(target=self._run, name="physics", daemon=True)
         self._sim_ns = 0
         self._start_ns = 0  # monotonic time at which simulated time was 0, had there been no pause
@@ -128,6 +129,8 @@ class Simulation:
         """
         done: Future[None] = Future()
         with self._lock:
+            if self._ended:
+                raise RoveError("the simulation has ended")
             self._requests.append(((task, seed, start_stage), done))
         try:
             done.result(timeout_s)
@@ -153,11 +156,15 @@ class Simulation:
     def _run(self) -> None:
         try:
             self._loop()
-        except RoveError as error:
-            self._listener.on_crash(error)
+        except Exception as error:  # noqa: BLE001 - the thread's outermost edge: say so, the robot stands still
+            crash = error if isinstance(error, RoveError) else RoveError(f"the simulation broke: {error!r}")
+            self._listener.on_crash(crash)
         finally:
-            for _, done in self._requests:
-                done.cancel()
+            with self._lock:
+                self._ended = True
+                requests, self._requests = self._requests, []
+            for _, done in requests:
+                done.set_exception(RoveError("the simulation has ended"))
 
     def _loop(self) -> None:
         period_ns = round(NS_PER_S / JOINTS_HZ / self._speed)

@@ -8,7 +8,7 @@ import mujoco
 import numpy as np
 import numpy.typing as npt
 
-from rove_core.errors import ConfigError
+from rove_core.errors import ConfigError, RoveError
 from rove_core.joint_space import JointSpace
 from rove_description import model_path
 from rove_sim.grasp import GraspAssist, add_welds
@@ -25,6 +25,8 @@ SIDES = ("left", "right")
 # The solver: contacts are few and soft, and a warm start is never more than 2 ms old.
 SOLVER_ITERATIONS = 20
 LINE_SEARCH_ITERATIONS = 10
+# What MuJoCo warns of before it resets the state on its own.
+UNSTABLE = (mujoco.mjtWarning.mjWARN_BADQPOS, mujoco.mjtWarning.mjWARN_BADQVEL, mujoco.mjtWarning.mjWARN_BADQACC)
 # After the objects were placed they come to rest before anybody looks [s].
 SETTLE_S = 0.3
 
@@ -128,8 +130,14 @@ class World:
         self.data.ctrl[self._actuators] = position
 
     def step(self, steps: int) -> None:
-        """Advance physics by `steps` * TIMESTEP_S, then look at the hands and the task once."""
+        """Advance physics by `steps` * TIMESTEP_S, then look at the hands and the task once.
+
+        Raises:
+            RoveError: the physics became unstable; MuJoCo has put everything back to its zero pose.
+        """
         mujoco.mj_step(self.model, self.data, nstep=steps)
+        if any(self.data.warning[kind].number for kind in UNSTABLE):
+            raise RoveError(f"the physics became unstable at {self.time_s:.3f} s")
         dt_s = steps * TIMESTEP_S
         for hand in self._hands.values():
             hand.step(self.data, dt_s)
