@@ -243,6 +243,10 @@ def _light(spec: mujoco.MjSpec) -> None:
     """Soft light from all around: shadows cost ten times the rest of a picture without a GPU."""
     spec.visual.quality.offsamples = 0
     spec.visual.quality.shadowsize = 0
+    # At camera sizes nobody sees the difference to the defaults (28, 16, 4), and pictures cost half.
+    spec.visual.quality.numslices = 16
+    spec.visual.quality.numstacks = 8
+    spec.visual.quality.numquads = 2
     spec.visual.headlight.ambient = [0.42, 0.42, 0.42]
     spec.visual.headlight.diffuse = [0.28, 0.28, 0.28]
     spec.visual.headlight.specular = [0.05, 0.05, 0.05]
