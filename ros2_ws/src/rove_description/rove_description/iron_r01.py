@@ -103,7 +103,7 @@ def _pelvis() -> Link:
         Inertial.of_box(12.0, (0, 0, -0.02), (0.2, 0.3, 0.18)),
         visuals=(
             (Ellipsoid((0.11, 0.165, 0.085), Pose((0.0, 0.0, -0.01))), "shell"),
-            (Box((0.006, 0.05, 0.02), Pose((0.108, 0, 0.0))), "accent"),
+            (Box((0.010, 0.035, 0.007), Pose((0.102, 0, 0.005))), "accent"),
             *_legs(),
         ),
         collisions=(Capsule((0, -0.08, -0.01), (0, 0.08, -0.01), 0.085),),
@@ -123,7 +123,8 @@ def _legs() -> list[tuple[Capsule | Cylinder | Ellipsoid | Box, str]]:
             (Capsule((0.01, y, -0.57), (0.0, y, -0.82), 0.05), "shell"),
             (Box((0.053, 0.012, 0.10), Pose((0.012, y, -0.68), (0, -0.04, 0))), "accent"),
             (Ellipsoid((0.045, 0.045, 0.045), Pose((0.0, y, -0.87))), "joint"),
-            (Box((0.115, 0.045, 0.025), Pose((0.05, y, -0.925))), "panel"),
+            (Capsule((-0.045, y, -0.915), (0.12, y, -0.922), 0.028), "panel"),
+            (Box((0.105, 0.040, 0.010), Pose((0.04, y, -0.94))), "joint"),
         ]
     return shapes
 
@@ -136,13 +137,15 @@ def _torso() -> Link:
         Inertial.of_box(22.0, (0, 0, 0.2), (0.2, 0.3, 0.4)),
         Joint("waist_roll", (1, 0, 0), "waist"),
         visuals=(
-            (Capsule((0, -0.035, 0.02), (0, 0.035, 0.02), 0.09), "joint"),
-            (Ellipsoid((0.095, 0.125, 0.13), Pose((0, 0, 0.11))), "panel"),
-            (Ellipsoid((0.125, 0.175, 0.155), Pose((0.0, 0, chest))), "shell"),
-            (Capsule((-0.005, -0.115, chest + 0.075), (-0.005, 0.115, chest + 0.075), 0.075), "shell"),
-            (Ellipsoid((0.014, 0.045, 0.045), Pose((0.118, 0, chest + 0.02))), "joint"),
-            (Ellipsoid((0.014, 0.028, 0.028), Pose((0.123, 0, chest + 0.02))), "accent"),
-            (Box((0.03, 0.10, 0.12), Pose((-0.11, 0, chest))), "panel"),
+            (Capsule((0, -0.035, 0.02), (0, 0.035, 0.02), 0.088), "joint"),
+            (Ellipsoid((0.088, 0.118, 0.12), Pose((0, 0, 0.10))), "panel"),
+            # A chest that narrows downwards, and the yoke that carries the shoulders.
+            (Capsule((0.012, -0.068, chest + 0.035), (0.012, 0.068, chest + 0.035), 0.098), "shell"),
+            (Ellipsoid((0.110, 0.148, 0.165), Pose((0.004, 0, chest - 0.005))), "shell"),
+            (Capsule((-0.005, -0.12, chest + 0.085), (-0.005, 0.12, chest + 0.085), 0.058), "shell"),
+            (Box((0.012, 0.052, 0.028), Pose((0.10, 0, chest + 0.045))), "joint"),
+            (Box((0.012, 0.044, 0.008), Pose((0.103, 0, chest + 0.045))), "accent"),
+            (Box((0.035, 0.095, 0.12), Pose((-0.085, 0, chest + 0.01))), "panel"),
         ),
         collisions=(
             Capsule((0, -0.085, chest + 0.03), (0, 0.085, chest + 0.03), 0.095),
