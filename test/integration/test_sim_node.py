@@ -195,7 +195,7 @@ def _is_reset(sim: Around) -> None:
 
 
 def test_at_another_speed_it_leads_the_clock(around: Around) -> None:
-    process = _start("speed:=3.0", "cameras:=['head']")
+    process = _start("speed:=3.0", "use_sim_time:=true")
     try:
         around.until(lambda: len(around.clocks) > 5)
         began_ns = around.clocks[-1]

@@ -60,7 +60,9 @@ class SimNode(RoveNode):
         self._names = list(self._space.names)
         self._joints = self.create_publisher(JointState, topics.JOINT_STATES, topics.QOS_JOINT_STATES)
         self._scene = self.create_publisher(String, topics.SCENE, topics.QOS_SCENE)
-        self._clock = self.create_publisher(Clock, "/clock", topics.QOS_COMMAND) if parameters.speed != 1.0 else None
+        self._simulated_clock = (
+            self.create_publisher(Clock, "/clock", topics.QOS_COMMAND) if parameters.speed != 1.0 else None
+        )
         self._images = {
             name: self.create_publisher(Image, topics.CAMERA_IMAGE.format(name=name), topics.QOS_IMAGE)
             for name in parameters.cameras
@@ -105,9 +107,9 @@ class SimNode(RoveNode):
     # What goes out: the physics thread, pictures in the render thread
 
     def _on_tick(self, stamp_ns: int) -> None:
-        if self._clock is not None and time.monotonic() >= self._next_clock_s:
+        if self._simulated_clock is not None and time.monotonic() >= self._next_clock_s:
             self._next_clock_s = time.monotonic() + CLOCK_PERIOD_S
-            self._clock.publish(Clock(clock=stamps.to_msg(stamp_ns)))
+            self._simulated_clock.publish(Clock(clock=stamps.to_msg(stamp_ns)))
 
     def _on_joints(self, stamp_ns: int, reading: JointReading) -> None:
         message = JointState(name=self._names)
