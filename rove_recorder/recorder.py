@@ -64,6 +64,7 @@ class Recorder:
         self._newest_frame: dict[str, FrameSample] = {}
         self._episode: EpisodeRecorder | None = None
         self._ending: tuple[float, Ending] | None = None
+        self._ended_ns = 0
         self._mode_key: tuple[int, int, int, str] | None = None
         self._refused_id = ""
         self._status = RecorderStatus()
@@ -155,12 +156,16 @@ class Recorder:
     def _dispatch(self, record: Record) -> None:
         if isinstance(record, ModeSample):
             self._mode(record)
-        elif self._episode is not None:
+        elif self._episode is not None and not self._comes_after(record):
             self._episode.feed(record)
         elif isinstance(record, FrameSample):
             self._newest_frame[record.camera] = record
         else:
             self._recent.append(record)
+
+    def _comes_after(self, record: Record) -> bool:
+        """Whether an image shows what came after the attempt that is being closed: the next scene, often."""
+        return isinstance(record, FrameSample) and self._ending is not None and record.capture_ns > self._ended_ns
 
     def _mode(self, mode: ModeSample) -> None:
         episode_id = mode.info.episode_id
@@ -185,6 +190,7 @@ class Recorder:
         self._episode.feed(EventSample(mode.t_mono_ns, mode.t_ros_ns, "mode", mode.device, details))
         if (idle or not episode_id) and self._ending is None:
             self._ending = (time.monotonic() + CLOSING_GRACE_S, _ending_of(mode))
+            self._ended_ns = mode.t_ros_ns
 
     def _open(self, info: EpisodeInfo, epoch: int) -> None:
         self._refused_id = info.episode_id  # until it is open

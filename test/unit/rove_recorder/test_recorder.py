@@ -96,6 +96,21 @@ def test_what_came_just_before_the_mode_is_in_the_episode(
     assert episode.steps["camera_index_head"].tolist() == [0, 0, 0]
 
 
+def test_images_of_the_next_scene_are_not_in_the_episode(
+    recorder: Recorder, session: Path, mode_sample: MakeMode
+) -> None:
+    ended = mode_sample(Mode.IDLE, 2, "succeed", episode_id="")
+    recorder.put(mode_sample(Mode.ROLLOUT, 1, "start"))
+    for number in range(40):
+        tick(recorder, number)
+    recorder.put(ended)
+    for capture_ns in (ended.t_ros_ns, ended.t_ros_ns + 1):
+        recorder.put(FrameSample("head", capture_ns, capture_ns, np.zeros((8, 8, 3), np.uint8)))
+    wait(lambda: recorder.status.last_outcome == "success")
+    (episode,) = finished(session)
+    assert len(episode.frames("head")) == 1
+
+
 def test_commands_of_another_attempt_are_not_recorded(recorder: Recorder, session: Path, mode_sample: MakeMode) -> None:
     recorder.put(mode_sample(Mode.ROLLOUT, 1, "start"))
     tick(recorder, 0, "another")
