@@ -70,7 +70,7 @@ class FilterNode(RoveNode):
     NAME = "filter_node"
 
     def configure(self) -> None:
-        p = self._parameters = self.parameters(FilterParameters)
+        p = self._settings = self.parameters(FilterParameters)
         self._space = JointSpace.load(p.robot)
         self._period_ns = round(NS_PER_S / p.rate_hz)
         self._filter = JointFilter(self._space, self._period_ns / NS_PER_S, p.margin_rad)
@@ -190,7 +190,7 @@ class FilterNode(RoveNode):
                 raise
 
     def _prioritise(self) -> None:
-        priority = self._parameters.realtime_priority
+        priority = self._settings.realtime_priority
         if priority == 0:
             return
         try:
