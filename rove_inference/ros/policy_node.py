@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 from collections.abc import Callable, Mapping
 
+import cv2
 import numpy as np
 from pydantic import Field
 from rove_msgs.msg import ActionChunk, ControlMode
@@ -47,6 +48,7 @@ class PolicyNode(RoveNode):
     def configure(self) -> None:
         """Load and warm up the bundle; only then are there subscriptions and a chunk topic."""
         self._parameters = parameters = self.parameters(Parameters)
+        cv2.setNumThreads(1)  # pictures are small, and the other cores are for the control loop
         self._worker: PolicyWorker | None = None
         self._mode = Mode.IDLE
         self._problem = "loading the bundle"
