@@ -4,93 +4,20 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
 from rove_core.joint_space import JointSpace
-from rove_recorder.reader import Episode, open_episode
 
-DEADLINE_S = 120.0
-
-# A demonstration: everything but a policy takes part, and somebody moves the robot.
-OPTIONS = ("--policy", "none", "--demonstrations", "--operator", "scripted:expert", "--task", "whiteboard")
+Begin = Callable[..., Any]
+Until = Callable[..., None]
 
 
-def until(condition: Callable[[], bool], what: str, limit_s: float = DEADLINE_S) -> None:
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {limit_s} s: {what}"
-        time.sleep(0.05)
-
-
-class Session:
-    """One `rove deploy` and what can be seen of it from outside."""
-
-    def __init__(self, out: Path, *options: str) -> None:
-        self.out = out
-        self._output = (out.parent / "output").open("w+")
-        argv = [sys.executable, "-m", "rove_hil.cli.main", "deploy", "--out", str(out), *OPTIONS, *options]
-        self.process = subprocess.Popen(argv, stdout=self._output, stderr=subprocess.STDOUT, process_group=0)
-
-    @property
-    def output(self) -> str:
-        return (self.out.parent / "output").read_text(encoding="utf-8")
-
-    def log(self, node: str) -> str:
-        return "".join(path.read_text(encoding="utf-8") for path in self.out.glob(f"*/logs/{node}.log"))
-
-    def processes(self) -> dict[str, int]:
-        """Nodes of this session that run: every one has the session's folder on its command line."""
-        found = {}
-        for entry in Path("/proc").iterdir():
-            try:
-                argv = (entry / "cmdline").read_bytes().decode().split("\0")
-            except OSError:
-                continue
-            if f"{self.out}/" in " ".join(argv) and "-m" in argv:
-                found[argv[argv.index("-m") + 1].rsplit(".", 1)[1]] = int(entry.name)
-        return found
-
-    def until_takeover(self) -> None:
-        def moving() -> bool:
-            assert self.process.poll() is None, self.output
-            return "-> TAKEOVER" in self.log("supervisor_node")
-
-        until(moving, "a takeover")
-
-    def ends(self) -> int:
-        return self.process.wait(DEADLINE_S)
-
-    def episodes(self) -> list[Episode]:
-        return [open_episode(path) for path in sorted(self.out.glob("*/*.zarr"))]
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
-            self.process.wait(DEADLINE_S)
-        self._output.close()
-
-
-@pytest.fixture
-def begin(tmp_path: Path, domain_id: int) -> Iterator[Callable[..., Session]]:
-    sessions: list[Session] = []
-
-    def start(*options: str) -> Session:
-        sessions.append(Session(tmp_path / "runs", *options))
-        return sessions[-1]
-
-    yield start
-    for session in sessions:
-        session.close()
-
-
-def test_a_session_leaves_an_episode_and_no_process(begin: Callable[..., Session]) -> None:
+def test_a_session_leaves_an_episode_and_no_process(begin: Begin) -> None:
     session = begin("--episodes", "1")
     assert session.ends() == 0, session.output
     assert session.processes() == {}
@@ -105,7 +32,7 @@ def test_a_session_leaves_an_episode_and_no_process(begin: Callable[..., Session
     assert len(episode.frames("head")) > 0
 
 
-def test_an_interrupt_closes_the_attempt_as_aborted_and_leaves_no_process(begin: Callable[..., Session]) -> None:
+def test_an_interrupt_closes_the_attempt_as_aborted_and_leaves_no_process(begin: Begin) -> None:
     session = begin("--episodes", "3")
     session.until_takeover()
     # As a terminal does it: the whole foreground group, twice.
@@ -117,7 +44,7 @@ def test_an_interrupt_closes_the_attempt_as_aborted_and_leaves_no_process(begin:
     assert episode.attrs["outcome"]["value"] == "aborted"
 
 
-def test_nothing_is_left_when_it_is_killed(begin: Callable[..., Session]) -> None:
+def test_nothing_is_left_when_it_is_killed(begin: Begin, until: Until) -> None:
     session = begin("--episodes", "1")
     session.until_takeover()
     session.process.kill()
@@ -134,7 +61,7 @@ def test_nothing_is_left_when_it_is_killed(begin: Callable[..., Session]) -> Non
     ],
 )
 def test_a_killed_node_is_replaced_and_what_was_recorded_opens(
-    begin: Callable[..., Session], node: str, sign: str
+    begin: Begin, until: Until, node: str, sign: str
 ) -> None:
     session = begin("--episodes", "1")
     session.until_takeover()
@@ -155,11 +82,10 @@ def test_a_killed_node_is_replaced_and_what_was_recorded_opens(
     assert episodes[0].rows > 15
 
 
-def test_a_second_session_in_the_domain_is_refused_and_the_first_goes_on(begin: Callable[..., Session]) -> None:
+def test_a_second_session_in_the_domain_is_refused_and_the_first_goes_on(begin: Begin, until: Until) -> None:
     first = begin("--episodes", "1")
     until(lambda: bool(first.processes()), "the first session")
-    argv = [sys.executable, "-m", "rove_hil.cli.main", "deploy", "--out", str(first.out.parent / "second"), *OPTIONS]
-    second = subprocess.run(argv, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+    second = first.deploy_again(first.out.parent / "second")
     assert second.returncode == 1
     assert "another `rove deploy` runs in ROS domain" in second.stderr
     assert first.process.poll() is None
