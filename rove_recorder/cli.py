@@ -9,10 +9,11 @@ from typing import Annotated
 import typer
 
 from rove_core.errors import EpisodeError
+from rove_recorder.attempt_facts import facts_of, session_facts
 from rove_recorder.check import check_episode, find_episodes
 from rove_recorder.reader import open_episode
 from rove_recorder.recovery import recover as recover_folder
-from rove_recorder.summary import facts_of, session_facts, table
+from rove_recorder.summary import table
 
 EXIT_PROBLEMS = 1
 

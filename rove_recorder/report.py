@@ -15,10 +15,10 @@ from markupsafe import Markup
 
 from rove_core.errors import EpisodeError
 from rove_core.modes import Event, Mode, Stage
+from rove_recorder.attempt_facts import AttemptFacts, human_share, totals
 from rove_recorder.drawing import BarMark, BarSpan, joint_plot, stage_bar
 from rove_recorder.reader import Episode, open_episode
 from rove_recorder.segmenter import StageSpan
-from rove_recorder.summary import AttemptFacts, human_share, totals
 
 FILM_FRAMES = 10
 FILM_WIDTH = 320

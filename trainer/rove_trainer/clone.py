@@ -59,7 +59,8 @@ def clone(
     if not paths:
         raise EpisodeError(f"no successful episode of task '{task}' there")
     windows = load_windows(paths, specs, HORIZON, joint_names=space.names)
-    typer.echo(f"{len(paths)} episodes, {len(windows)} windows")
+    count = len(np.unique(windows.episode))
+    typer.echo(f"{len(windows)} windows of {count} episodes ({len(paths)} successful ones found)")
     held = windows.episode % HELD_OUT_EVERY == HELD_OUT_EVERY - 1
     config = TrainingConfig(
         steps=steps,
@@ -75,7 +76,7 @@ def clone(
     trained = train(model, teaching, measuring, space.noise_scale, config, typer.echo)
     hz = open_episode(paths[0]).control_hz
     policy = export.export_bundle(out, trained.model, space, specs, name or out.name, index, EXECUTE, hz)
-    facts = _facts(task, len(paths), held, windows, config, trained, space, out, policy.warm_up_ms)
+    facts = _facts(task, count, held, windows, config, trained, space, out, policy.warm_up_ms)
     card.write_card(out, facts)
     errors = ", ".join(f"{group} {error:.1f}" for group, error in facts.error_mrad.items())
     typer.echo(f"{policy.bundle.policy_id} in {out}: {facts.model_mb:.1f} MB, {policy.warm_up_ms:.1f} ms an answer")

@@ -33,7 +33,7 @@ class Windows:
         image_index: camera name -> picture of each window, shape (n,).
         row: row of each window, shape (n,). lag: see above, shape (n,).
         length: rows from `row` on that belong to the same segment, at most the horizon, shape (n,).
-        episode: number of the episode, shape (n,).
+        episode: number of the episode among those that have windows, shape (n,).
     """
 
     states: FloatArray
@@ -98,11 +98,11 @@ def load_windows(
         EpisodeError: an episode is damaged or does not fit, or there is nothing to learn from.
     """
     parts = []
-    for number, path in enumerate(episodes):
+    for path in episodes:
         episode = open_episode(path)
         if joint_names is not None and list(episode.attrs["joint_names"]) != list(joint_names):
             raise EpisodeError(f"{path} was recorded with other joints")
-        part = _windows(episode, cameras, horizon, source, number)
+        part = _windows(episode, cameras, horizon, source, len(parts))
         if part is not None:
             parts.append(part)
     if not parts:
