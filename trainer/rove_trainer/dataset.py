@@ -97,7 +97,7 @@ def load_windows(
     Raises:
         EpisodeError: an episode is damaged or does not fit, or there is nothing to learn from.
     """
-    parts = []
+    parts: list[Windows] = []
     for path in episodes:
         episode = open_episode(path)
         if joint_names is not None and list(episode.attrs["joint_names"]) != list(joint_names):
