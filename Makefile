@@ -23,7 +23,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-torch demo test test-unit test-integration test-system lint type format bench docker-lint clean
+.PHONY: help setup setup-torch demo test test-unit test-integration test-system test-trainer bundle lint type format bench docker-lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' Makefile
@@ -34,17 +34,24 @@ demo: setup ## three attempts of "erase the whiteboard" with a takeover; report 
 	$(VENV)/bin/rove deploy --robot sim --task whiteboard --policy bundles/whiteboard \
 		--operator scripted:typical --episodes 3 --out runs/demo --seed 1 --report
 
-test: setup setup-torch ## every test
+test: setup ## every test but the trainer's
 	$(PYTHON) -m pytest test/unit test/integration test/system
 
-test-unit: setup setup-torch ## no ROS, in seconds
+test-unit: setup ## no ROS, in seconds
 	$(PYTHON) -m pytest test/unit
 
-test-integration: setup setup-torch ## real rclpy over real DDS
+test-integration: setup ## real rclpy over real DDS
 	$(PYTHON) -m pytest test/integration
 
-test-system: setup setup-torch ## the shipped deployment as processes, episodes on disk
+test-system: setup ## the shipped deployment as processes, episodes on disk
 	$(PYTHON) -m pytest test/system
+
+test-trainer: setup setup-torch ## the trainer's tests; installs torch
+	$(PYTHON) -m pytest test/trainer
+
+bundle: setup setup-torch ## the demo policies from nothing: demonstrations, training, evaluation (an hour or two)
+	$(PYTHON) -m rove_trainer.make_bundle --task whiteboard
+	$(PYTHON) -m rove_trainer.make_bundle --task toaster
 
 lint: setup ## ruff and codespell
 	$(VENV)/bin/ruff check

@@ -29,8 +29,6 @@ REQUIREMENTS = [
     "annotated-types",  # ranges of ROS parameters, read off the pydantic models
     "daqp",  # the QP solver of retargeting; bounded time, and not GPL like quadprog
     "jinja2",  # the HTML report of a session
-    "matplotlib",  # the plots in it
-    "mink",  # inverse kinematics of retargeting
     "msgpack",  # motion-capture wire
     "mujoco",  # kinematics of retargeting, physics of the simulation
     "numpy",
@@ -38,7 +36,6 @@ REQUIREMENTS = [
     "pydantic>=2",  # configuration that names the wrong key
     "pyyaml",  # robots, deployments, policy bundles
     "pyzmq",  # motion-capture wire
-    "rich",  # tables and progress lines of the command line
     "typer",  # the `rove` command
     "zarr>=3",  # the episode format
 ]
@@ -50,7 +47,7 @@ EXTRAS = {
     "gpu": ["onnxruntime-gpu"],
     "torch": ["torch==2.13.0", "safetensors", "onnx"],  # the torch backend, and cloning the demo policy into ONNX
     "rerun": ["rerun-sdk"],  # episodes in the Rerun viewer
-    "bench": ["ruckig"],  # what `rove bench filter` is compared with
+    "bench": ["mink", "ruckig"],  # what `rove bench` compares retargeting and the filter with
     # Real ROS 2 (Kilted) for machines without one. Never on a robot that has ROS: its own rclpy is used there.
     "ros-wheels": [
         "ros-rclpy==9.1.2",

@@ -1,4 +1,4 @@
-"""Demonstrations in miniature, made by the recorder's own parts. Everything here needs torch."""
+"""Demonstrations in miniature, made by the recorder's own parts. Everything here needs torch: `make test-trainer`."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ from rove_recorder.episode import Ending, EpisodeRecorder
 from rove_recorder.records import CameraModel, CommandSample, EpisodeInfo, FrameSample, JointSample
 from rove_recorder.resampler import Resampler
 from rove_recorder.writer import EpisodeWriter
-
-pytest.importorskip("torch", reason="the trainer needs torch: make setup-torch")
 
 SPACE = JointSpace.load("iron_r01")
 TICK_NS = 5_000_000
