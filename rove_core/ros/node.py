@@ -47,6 +47,7 @@ class RoveNode(LifecycleNode):
         super().__init__(self.NAME)
         self.declare_parameter("autostart", True)
         self._stop = threading.Event()
+        self.exit_code = 0
         self._diagnose: Callable[[], tuple[bytes, str, Mapping[str, object]]] | None = None
         self._diagnostics = self.create_publisher(DiagnosticArray, topics.DIAGNOSTICS, topics.QOS_DIAGNOSTICS)
         self._next_diagnostics = 0.0
@@ -125,6 +126,15 @@ class RoveNode(LifecycleNode):
             return TransitionCallbackReturn.FAILURE
         return None
 
+    def fail(self, reason: str) -> None:
+        """End the process with exit code 1: a thread cannot go on, and whoever supervises starts the node anew.
+
+        Safe from any thread.
+        """
+        self.get_logger().fatal(reason)
+        self.exit_code = 1
+        self.stop()
+
     def stop(self) -> None:
         """Ask `spin` to return. Safe from any thread and from signal handlers."""
         self._stop.set()
@@ -161,7 +171,7 @@ def main(node_type: Callable[[], NodeT]) -> None:
     """Run one node as a process: configure, activate, spin, and undo that on SIGINT or SIGTERM.
 
     Further signals while it is ending are ignored: launch systems send SIGINT twice. Exit code 0 after a
-    clean end, 1 when the node could not start (one line on stderr says why).
+    clean end, 1 when the node could not start or go on (one line on stderr says why).
     """
     # Own handlers: rclpy's would invalidate the context while nodes still have things to say.
     rclpy.init(args=sys.argv, signal_handler_options=SignalHandlerOptions.NO)
@@ -176,6 +186,7 @@ def main(node_type: Callable[[], NodeT]) -> None:
         if code == 0:
             node.spin()
             _ended(node)
+            code = node.exit_code
     except RoveError as error:
         print(f"{node_type.__name__}: {error}" + (f"\n  {error.hint}" if error.hint else ""), file=sys.stderr)  # noqa: T201 - process edge
         code = 1

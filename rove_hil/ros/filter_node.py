@@ -184,10 +184,9 @@ class FilterNode(RoveNode):
             self._lateness_us.append(late_ns * 1e-3)
             try:
                 self._step(now_ns)
-            except Exception as error:  # the thread's outermost edge: silence makes the driver's watchdog hold
-                self.get_logger().fatal(f"control thread stopped, no more commands: {type(error).__name__}: {error}")
-                self._wrong_names = f"control thread stopped: {error}"
-                raise
+            except Exception as error:  # noqa: BLE001 - the thread's outermost edge: the driver's watchdog holds
+                self.fail(f"control thread stopped, no more commands: {type(error).__name__}: {error}")
+                return
 
     def _prioritise(self) -> None:
         priority = self._settings.realtime_priority

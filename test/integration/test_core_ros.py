@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -168,3 +170,25 @@ def test_an_error_of_ours_fails_the_transition_and_leaves_the_node_configurable(
         assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
     finally:
         node.destroy_node()
+
+
+FAILING_NODE = """
+import threading
+from rove_core.ros.node import RoveNode, main
+
+class Failing(RoveNode):
+    NAME = "failing"
+    def activate(self):
+        threading.Thread(target=self.fail, args=("the thread cannot go on",)).start()
+
+main(Failing)
+"""
+
+
+@pytest.mark.usefixtures("domain_id")
+def test_a_node_whose_thread_fails_ends_with_an_exit_code_and_the_reason() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", FAILING_NODE], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert ended.returncode == 1
+    assert "the thread cannot go on" in ended.stderr

@@ -126,8 +126,7 @@ class ScriptedOperatorNode(RoveNode):
             self._capture_and_send()
         except Exception:  # noqa: BLE001 - the thread's outermost edge
             # Without an operator the robot holds; somebody has to hear why.
-            self.get_logger().fatal(traceback.format_exc())
-            self.stop()
+            self.fail(traceback.format_exc())
 
     def _capture_and_send(self) -> None:
         capture_ns = self.clock.now_ns()

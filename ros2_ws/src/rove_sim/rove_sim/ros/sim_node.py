@@ -147,7 +147,7 @@ class SimNode(RoveNode):
 
     def _on_crash(self, error: RoveError) -> None:
         self._crashed = str(error)
-        self.get_logger().fatal(f"{error}" + (f" ({error.hint})" if error.hint else ""))
+        self.fail(f"{error}" + (f" ({error.hint})" if error.hint else ""))
 
     def _report(self) -> tuple[bytes, str, dict[str, object]]:
         health = self._simulation.health()
