@@ -110,6 +110,10 @@ setup(
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
         (f"share/{NAME}/launch", sorted(str(path) for path in Path("launch").glob("*.launch.py"))),
+        *(
+            (f"share/{NAME}/{bundle}", sorted(str(path) for path in bundle.iterdir() if path.is_file()))
+            for bundle in sorted(Path("bundles").glob("*/"))
+        ),
         *SHIMS,
     ],
     zip_safe=False,

@@ -12,5 +12,5 @@ def generate_launch_description() -> LaunchDescription:
     deploy = PythonLaunchDescriptionSource(str(Path(__file__).with_name("deploy.launch.py")))
     only = "supervisor_node,sim_node,filter_node,recorder_node,retarget_node,scripted_operator,scripted_supervisor"
     operator = LaunchConfiguration("operator", default="scripted:expert")
-    arguments = {"only": only, "operator": operator, "demonstrations": "true"}
+    arguments = {"only": only, "operator": operator, "demonstrations": "true", "policy": "none"}
     return LaunchDescription([IncludeLaunchDescription(deploy, launch_arguments=arguments.items())])

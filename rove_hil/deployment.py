@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import rove_core.ros
-from rove_core.errors import ConfigError
+from rove_core.errors import BundleError, ConfigError
 
 Value = str | int | float | bool | tuple[str, ...]
 
@@ -20,6 +20,13 @@ Value = str | int | float | bool | tuple[str, ...]
 REALTIME_PRIORITY = 20
 # Where the scripted operator's motion capture comes from: a port of its own for every domain.
 MOCAP_PORT = 5560
+
+
+# What the policy is told when nobody says otherwise.
+INSTRUCTIONS = {
+    "whiteboard": "Pick up the eraser and wipe the whiteboard clean.",
+    "toaster": "Pick up a slice of bread and put it into the toaster.",
+}
 
 
 class Restart(StrEnum):
@@ -93,6 +100,7 @@ class Settings:
         policy: folder of the bundle; None for demonstrations.
         operator: "scripted:PROFILE", "mocap:URL" or "none".
         supervisor: "scripted", "keyboard" or "none" (somebody else presses, through topics).
+        instruction: what the policy is told; "" for the task's usual one.
         out_dir: the session's folder.
         speed: simulated seconds per second.
     """
@@ -104,6 +112,7 @@ class Settings:
     policy: Path | None = None
     operator: str = "none"
     supervisor: str = "none"
+    instruction: str = ""
     episodes: int = 3
     seed: int = 0
     speed: float = 1.0
@@ -144,13 +153,14 @@ class Settings:
                 robot=text["robot"],
                 model="iron_r01" if text["robot"] == "sim" else text["robot"],
                 task=text["task"],
-                policy=None if policy == "none" else Path(policy).absolute(),
+                policy=bundle_folder(policy),
                 operator=text["operator"],
                 supervisor=text["supervisor"],
                 episodes=int(text["episodes"]),
                 seed=int(text["seed"]),
                 speed=float(text["speed"]),
                 start_stage=int(text["start_stage"]),
+                instruction=text["instruction"],
                 demonstrations=text["demonstrations"].lower() == "true",
                 cameras=tuple(name for name in text["cameras"].split(",") if name),
                 device=text["device"],
@@ -158,6 +168,11 @@ class Settings:
             )
         except ValueError as error:
             raise ConfigError(f"launch arguments: {error}") from None
+
+    @property
+    def told(self) -> str:
+        """What the policy is told."""
+        return self.instruction or INSTRUCTIONS.get(self.task, "")
 
     @property
     def simulated(self) -> bool:
@@ -181,9 +196,10 @@ ARGUMENTS: Mapping[str, tuple[str, str]] = {
     "out": ("runs/launch", "folder of this session: episodes and logs"),
     "robot": ("sim", "sim, or the name of a robot whose driver runs"),
     "task": ("whiteboard", "what is attempted"),
-    "policy": ("none", "folder of the policy bundle, or none"),
-    "operator": ("none", "scripted:PROFILE, mocap:URL or none"),
-    "supervisor": ("none", "scripted, or none when people press through topics or `rove keyboard`"),
+    "policy": ("whiteboard", "folder of a policy bundle, name of a shipped one (whiteboard, toaster), or none"),
+    "instruction": ("", "what the policy is told; empty for the task's usual one"),
+    "operator": ("scripted:typical", "scripted:PROFILE, mocap:URL or none"),
+    "supervisor": ("scripted", "scripted, or none when people press through topics or `rove keyboard`"),
     "episodes": ("3", "attempts of a scripted supervisor"),
     "seed": ("0", "of scenes and scripted people"),
     "speed": ("1.0", "simulated seconds per second"),
@@ -192,6 +208,26 @@ ARGUMENTS: Mapping[str, tuple[str, str]] = {
     "cameras": ("head", "cameras to run and record, comma-separated"),
     "device": ("cpu", "where the policy runs: cpu or cuda"),
 }
+
+
+def bundle_folder(policy: str) -> Path | None:
+    """The folder of a policy bundle, given as a folder or as the name of one that is shipped; None for "none".
+
+    What is in it is for policy_node to judge.
+
+    Raises:
+        BundleError: there is no such bundle.
+    """
+    if policy == "none":
+        return None
+    shipped = [Path(__file__).parents[1] / "bundles"]  # a checkout
+    prefixes = [*filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(":")), sys.prefix]
+    shipped += [Path(prefix) / "share/rove_hil/bundles" for prefix in prefixes]
+    for folder in (Path(policy).absolute(), *(place / policy for place in shipped)):
+        if (folder / "policy.yaml").is_file():
+            return folder
+    hint = "give its folder, `whiteboard` or `toaster` for the ones shipped here, or `none` for demonstrations"
+    raise BundleError(f"no policy bundle at {policy}: it has no policy.yaml", hint)
 
 
 def domain_id(current: Mapping[str, str] = os.environ) -> int:
@@ -299,12 +335,13 @@ def _people(settings: Settings) -> list[NodeSpec]:
             "operator": "none" if kind == "none" else "scripted",
             "demonstration": settings.demonstrations,
             "start_stage": settings.start_stage,
+            "instruction": settings.told,
             "ground_truth": settings.ground_truth,
         }
         nodes.append(_node("rove_sim", "rove_sim", "scripted_supervisor", Phase.PEOPLE, parameters, ends_session=True))
     if settings.supervisor == "keyboard":
         parameters = {"task": settings.task, "start_stage": settings.start_stage, "episodes": settings.episodes}
-        parameters["demonstration"] = settings.demonstrations
+        parameters |= {"demonstration": settings.demonstrations, "instruction": settings.told}
         nodes.append(
             _node("rove_hil", "rove_hil", "keyboard_node", Phase.PEOPLE, parameters, ends_session=True, terminal=True)
         )

@@ -16,8 +16,8 @@ from typing import Annotated
 
 import typer
 
-from rove_core.errors import BundleError, ConfigError, RecordingError
-from rove_hil.deployment import Settings, describe, domain_id
+from rove_core.errors import ConfigError, RecordingError
+from rove_hil.deployment import Settings, bundle_folder, describe, domain_id
 
 # Prints the table of a session's episodes: `summarise(session_dir, *, html) -> str`.
 SUMMARIES_GROUP = "rove.session_summaries"
@@ -39,13 +39,14 @@ def deploy(
     task: Annotated[
         str, typer.Option(help="What is attempted; the simulation has whiteboard and toaster.")
     ] = "whiteboard",
-    policy: Annotated[str, typer.Option(help="Folder of the policy bundle, or `none` (demonstrations).")] = "none",
+    policy: Annotated[str, typer.Option(help="Folder of a policy bundle, a shipped one's name, or none.")] = "none",
     operator: Annotated[
         str, typer.Option(help="scripted:PROFILE (expert, typical, clumsy), mocap:URL or none.")
     ] = "none",
     supervisor: Annotated[
         str | None, typer.Option(help="scripted, keyboard or none.", show_default="fits the operator")
     ] = None,
+    instruction: Annotated[str, typer.Option(help="What the policy is told.", show_default="fits the task")] = "",
     episodes: Annotated[int, typer.Option(min=1, help="Attempts.")] = 3,
     seed: Annotated[int, typer.Option(min=0, help="Seed of scenes and scripted people.")] = 0,
     speed: Annotated[float, typer.Option(min=0.1, max=20, help="Simulated seconds per second.")] = 1.0,
@@ -56,7 +57,7 @@ def deploy(
     domain: Annotated[
         int | None, typer.Option(min=0, max=232, help="ROS domain.", show_default="ROS_DOMAIN_ID")
     ] = None,
-    report: Annotated[bool, typer.Option(help="Write report.html with pictures and plots.")] = False,
+    report: Annotated[bool, typer.Option(help="Write OUT/report.html with pictures and plots.")] = False,
 ) -> None:
     """Run attempts with a policy and people, and leave one episode on disk for each."""
     if domain is not None:
@@ -75,9 +76,10 @@ def deploy(
         robot=robot,
         model="iron_r01" if simulated else robot,
         task=task,
-        policy=_bundle(policy),
+        policy=bundle_folder(policy),
         operator=operator,
         supervisor=supervisor,
+        instruction=instruction,
         episodes=episodes,
         seed=seed,
         speed=speed,
@@ -94,7 +96,7 @@ def deploy(
             code = _run(settings)
     finally:  # whatever happened: what was recorded is there, and people want to know where
         if settings.out_dir.is_dir() and any(settings.out_dir.glob("*.zarr*")):
-            typer.echo(_summary(settings.out_dir, settings.out_dir / "report.html" if report else None))
+            typer.echo(_summary(settings.out_dir, out / "report.html" if report else None))
     if code:
         raise typer.Exit(code)
 
@@ -125,16 +127,6 @@ def _printers(*, live: bool) -> tuple[Callable[[str], None], Callable[[str], Non
         typer.echo(f"{erase}{line}", nl=False)
 
     return say, show if live else None
-
-
-def _bundle(policy: str) -> Path | None:
-    """The bundle's folder; what is in it is for policy_node to judge. Raises BundleError."""
-    if policy == "none":
-        return None
-    folder = Path(policy).absolute()
-    if not (folder / "policy.yaml").is_file():
-        raise BundleError(f"no policy bundle at {policy}: it has no policy.yaml", "`--policy none` runs demonstrations")
-    return folder
 
 
 def _check_space(out: Path) -> None:

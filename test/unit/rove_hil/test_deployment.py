@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from rove_core.errors import ConfigError
-from rove_hil.deployment import ARGUMENTS, NodeSpec, Phase, Restart, Settings, describe, environment
+from rove_core.errors import BundleError, ConfigError
+from rove_hil.deployment import ARGUMENTS, NodeSpec, Phase, Restart, Settings, bundle_folder, describe, environment
 
 BASE = Settings(
     out_dir=Path("/runs/now"), policy=Path("/bundles/demo"), operator="scripted:typical", supervisor="scripted"
@@ -116,12 +116,26 @@ def test_what_cannot_work_is_refused_in_one_line(wrong: dict[str, object], messa
     assert "\n" not in str(refusal.value)
 
 
-def test_launch_arguments_are_the_same_settings() -> None:
-    text = {"out": "/runs/now", "policy": "/bundles/demo", "operator": "scripted:typical", "supervisor": "scripted"}
-    assert describe(Settings.from_text(text)) == describe(replace(BASE, domain=Settings.from_text(text).domain))
+def test_launch_arguments_are_the_same_settings(tmp_path: Path) -> None:
+    (tmp_path / "policy.yaml").touch()
+    text = {"out": "/runs/now", "policy": str(tmp_path), "operator": "scripted:typical", "supervisor": "scripted"}
+    settings = Settings.from_text(text)
+    assert describe(settings) == describe(replace(BASE, policy=tmp_path, domain=settings.domain))
     assert set(text) < set(ARGUMENTS)
+
+
+def test_launching_without_arguments_is_the_demo_of_the_shipped_policy() -> None:
+    nodes = {node.name: node for node in describe(Settings.from_text({})).nodes}
+    assert {"sim_node", "policy_node", "scripted_operator", "scripted_supervisor"} < set(nodes)
+    assert str(nodes["policy_node"].parameters["bundle"]).endswith("bundles/whiteboard")
 
 
 def test_a_launch_argument_that_is_no_number_is_refused() -> None:
     with pytest.raises(ConfigError, match="many"):
-        Settings.from_text({"policy": "x", "episodes": "many"})
+        Settings.from_text({"policy": "none", "demonstrations": "true", "episodes": "many"})
+
+
+def test_a_bundle_that_is_not_there_is_refused_with_the_ones_that_are() -> None:
+    with pytest.raises(BundleError, match=r"nowhere: it has no policy\.yaml") as refusal:
+        bundle_folder("nowhere")
+    assert "whiteboard" in refusal.value.hint

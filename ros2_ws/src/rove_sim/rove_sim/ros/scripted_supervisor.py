@@ -58,6 +58,7 @@ class SupervisorParameters(ConfigModel):
     task: Literal["whiteboard", "toaster"] = Field("whiteboard", description="what is attempted")
     episodes: int = Field(3, ge=1, description="attempts, then the node ends")
     seed: int = Field(0, ge=0, description="attempt i uses scene seed `seed + i`")
+    instruction: str = Field("", description="what the policy is told")
     operator: Literal["scripted", "none"] = Field("scripted", description="who can take over")
     demonstration: bool = Field(False, description="the operator does the whole task")
     start_stage: int = Field(0, ge=0, description="progress stage that the scene is set to")
@@ -71,12 +72,6 @@ class SupervisorParameters(ConfigModel):
 
 class SupervisionError(RoveError, RuntimeError):
     """The attempts cannot go on."""
-
-
-INSTRUCTIONS = {
-    "whiteboard": "Pick up the eraser and wipe the whiteboard clean.",
-    "toaster": "Pick up a slice of bread and put it into the toaster.",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +222,7 @@ class ScriptedSupervisor(RoveNode):
         """Open an attempt; its id."""
         request = StartEpisode.Request(
             task=self._given.task,
-            instruction=INSTRUCTIONS[self._given.task],
+            instruction=self._given.instruction,
             start_stage=self._given.start_stage,
             operator_name=self._given.operator_name if self._given.operator == "scripted" else "",
             supervisor_name=self._given.supervisor_name,
