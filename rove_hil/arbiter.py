@@ -22,14 +22,13 @@ from rove_core.joint_space import FloatArray, JointSpace
 from rove_core.modes import Mode, Source
 from rove_hil.decision import ArbiterConfig, ArbiterCounters, BoolArray, Decision, ModeState, OperatorTarget
 from rove_hil.handover import HandOver
+from rove_hil.playout import Playout
 from rove_hil.target_estimator import TargetEstimator
 
 # A stamp further ahead than this is another clock, not a prediction.
 FUTURE_TOLERANCE_NS = NS_PER_S // 10
 # Operator targets are carried on at their velocity this long past their sample: two frames of a 60 Hz headset.
 EXTRAPOLATION_NS = NS_PER_S // 30
-# Two samples further apart than this are not one motion: the estimator starts anew.
-MAX_SAMPLE_GAP_NS = NS_PER_S // 4
 
 _IDLE_REASONS = {
     Mode.IDLE: "idle",
@@ -56,6 +55,7 @@ class Arbiter:
         self._early: Chunk | None = None
         self._operator: OperatorTarget | None = None
         self._estimator = TargetEstimator(space, 1 / 60)
+        self._playout = Playout()
         self._handover = HandOver(config.handover_s)
         self._join_s = np.full(space.dim, config.chunk_join_s)
         self._driven = np.zeros(space.dim, dtype=np.bool_)
@@ -126,18 +126,20 @@ class Arbiter:
             return False
         last = self._operator
         finite = np.isfinite(target.position) if target.position.shape == self._held.shape else None
-        late = last is not None and target.stamp_ns <= last.stamp_ns
+        late = last is not None and (target.stamp_ns <= last.stamp_ns or target.source_ns == last.source_ns)
         if finite is None or late or target.stamp_ns > now_ns + FUTURE_TOLERANCE_NS:
             counters.operator_refused += 1
             counters.last_refusal = "operator target out of order, of another clock or of the wrong size"
             return False
-        gap_ns = MAX_SAMPLE_GAP_NS if last is None else target.stamp_ns - last.stamp_ns
         valid = target.valid & finite
-        if last is None or gap_ns >= MAX_SAMPLE_GAP_NS:
-            self._estimator.reset(np.where(finite, target.position, self._held))
-        else:
+        if last is None:
+            self._playout.reset()
+        gap_ns = self._playout.take(target.source_ns, target.stamp_ns)
+        if gap_ns:
             self._estimator.update(np.where(valid, target.position, np.nan), dt_s=gap_ns / NS_PER_S)
-        self._operator = OperatorTarget(target.epoch, target.stamp_ns, target.position, valid)
+        else:
+            self._estimator.reset(np.where(finite, target.position, self._held))
+        self._operator = OperatorTarget(target.epoch, target.stamp_ns, target.source_ns, target.position, valid)
         counters.operator_accepted += 1
         return True
 
@@ -245,9 +247,10 @@ class Arbiter:
         valid = operator.valid
         if not valid.any():
             return self._hold("operator not tracked", operator, rest, at_rest)
-        ahead_ns = now_ns - operator.stamp_ns
-        position, velocity = self._estimator.predict(min(max(ahead_ns, 0), EXTRAPOLATION_NS) / NS_PER_S)
-        if ahead_ns > EXTRAPOLATION_NS:
+        ahead_ns = self._playout.ahead_ns(now_ns)
+        reach_ns = min(max(ahead_ns, -EXTRAPOLATION_NS), EXTRAPOLATION_NS)
+        position, velocity = self._estimator.predict(reach_ns / NS_PER_S)
+        if ahead_ns != reach_ns:
             velocity = np.zeros_like(velocity)
         fresh = self._take((Source.OPERATOR, mode.epoch)) & valid
         if fresh.any():

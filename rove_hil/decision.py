@@ -26,10 +26,16 @@ class ModeState:
 
 @dataclass(frozen=True, slots=True)
 class OperatorTarget:
-    """The operator's joints [rad], shape (dim,); `valid` per joint; `stamp_ns` when solved, control clock [ns]."""
+    """The operator's joints [rad], shape (dim,); `valid` per joint.
+
+    Attributes:
+        stamp_ns: when solved, control clock [ns]; its age says whether the operator is still there.
+        source_ns: when captured [ns]; only differences count, so an offset of the sender's clock does not matter.
+    """
 
     epoch: int
     stamp_ns: int
+    source_ns: int
     position: FloatArray
     valid: BoolArray
 

@@ -156,12 +156,13 @@ class FilterNode(RoveNode):
 
     def _on_teleop(self, msg: TeleopTarget) -> None:
         stamp_ns = self.ros_to_control_ns(stamps.to_ns(msg.stamp))
+        source_ns = self.ros_to_control_ns(stamps.to_ns(msg.source_stamp) or stamps.to_ns(msg.stamp))
         valid = np.zeros(self._space.dim, dtype=np.bool_)
         for group, is_valid in zip(msg.group, msg.group_valid, strict=False):
             span = self._space.groups.get(group)
             if span is not None and is_valid:
                 valid[span] = True
-        self._operators.append(OperatorTarget(msg.epoch, stamp_ns, np.array(msg.position), valid))
+        self._operators.append(OperatorTarget(msg.epoch, stamp_ns, source_ns, np.array(msg.position), valid))
 
     # The control thread
 

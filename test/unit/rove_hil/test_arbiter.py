@@ -40,7 +40,7 @@ class Bench:
 
     def operate(self, position: FloatArray, epoch: int, valid: object = True) -> bool:
         mask = np.broadcast_to(np.asarray(valid, dtype=np.bool_), (SPACE.dim,))
-        return self.arbiter.on_operator(OperatorTarget(epoch, self.now_ns, position, mask), self.now_ns)
+        return self.arbiter.on_operator(OperatorTarget(epoch, self.now_ns, self.now_ns, position, mask), self.now_ns)
 
     def tick(self, count: int = 1) -> Decision:
         for _ in range(count):

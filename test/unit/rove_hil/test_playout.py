@@ -1,0 +1,59 @@
+"""Jitter of the network stays out of the operator's motion."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rove_core.clocks import NS_PER_S
+from rove_hil.mocap_replay import arrivals_ns
+from rove_hil.playout import Playout
+
+LATENCIES = Path(__file__).parents[2] / "data/mocap/headset_video_latency_ms.npz"
+FRAME_NS = NS_PER_S // 72
+TICK_NS = NS_PER_S // 200
+SPEED_RADPS = 2.0
+
+
+def played_motion(source_offset_ns: int) -> tuple[np.ndarray, np.ndarray]:
+    """Times [s] and positions [rad] of a joint that moves evenly, as played 200 times a second."""
+    archive = np.load(LATENCIES)
+    captures = np.arange(0, 6 * NS_PER_S, FRAME_NS)
+    arrivals = arrivals_ns(captures.tolist(), archive[archive.files[0]].astype(np.float64))
+    playout, newest, times, positions = Playout(), -1, [], []
+    for now_ns in range(NS_PER_S // 2, 6 * NS_PER_S, TICK_NS):
+        there = int(np.searchsorted(arrivals, now_ns, side="right")) - 1
+        if there > newest:  # as in the node: only the newest frame counts
+            newest = there
+            playout.take(int(captures[newest]) + source_offset_ns, int(arrivals[newest]))
+        times.append(now_ns / NS_PER_S)
+        positions.append(SPEED_RADPS * (captures[newest] + playout.ahead_ns(now_ns)) / NS_PER_S)
+    return np.array(times), np.array(positions)
+
+
+@pytest.mark.parametrize("source_offset_ns", [0, 7 * NS_PER_S, -7 * NS_PER_S])
+def test_even_motion_stays_even_with_measured_latencies(source_offset_ns: int) -> None:
+    times, positions = played_motion(source_offset_ns)
+    settled = times > 2
+    speed = np.diff(positions[settled]) / (TICK_NS / NS_PER_S)
+    # Taken at arrival the speed would swing between 0 and many times the truth.
+    assert speed.min() > 0.5 * SPEED_RADPS
+    assert speed.max() < 1.5 * SPEED_RADPS
+
+
+def test_a_gap_or_a_jump_of_the_sender_s_clock_begins_a_new_motion() -> None:
+    playout = Playout()
+    assert playout.take(0, 60_000_000) == 0
+    assert playout.take(FRAME_NS, FRAME_NS + 60_000_000) == FRAME_NS
+    assert playout.take(NS_PER_S, NS_PER_S + 60_000_000) == 0
+    assert playout.take(10 * NS_PER_S, 2 * NS_PER_S) == 0
+    assert playout.take(10 * NS_PER_S + FRAME_NS, 2 * NS_PER_S + FRAME_NS) == FRAME_NS
+
+
+def test_the_delay_is_the_latency_of_a_quiet_network() -> None:
+    playout = Playout()
+    for frame in range(200):
+        playout.take(frame * FRAME_NS, frame * FRAME_NS + 60_000_000)
+    assert playout.ahead_ns(199 * FRAME_NS + 60_000_000) == pytest.approx(0, abs=1000)
