@@ -15,13 +15,15 @@ from rove_core.joint_space import FloatArray, JointSpace
 
 # Pole [1/s]. At 200 Hz, 3 mrad of noise become 1.6 mrad and 40 mrad/s, and a sine of .8 Hz and .6 rad is off by 3 mrad.
 POLE_PER_S = 30.0
-# A residual beyond this is a jump (re-clutch, glitch, new source), not motion: six times 3 mrad of noise on both ends.
+# A residual beyond this and what the joint's greatest acceleration explains is a jump (re-clutch, glitch, new source),
+# not motion: six times 3 mrad of noise on both ends.
 JUMP_RAD = 0.03
-_JUMP = np.array(JUMP_RAD)
 # Residuals up to this are what a headset's noise and a human's jerk leave: velocity and acceleration are taken as they
 # are. Above it they are faded out by the square, because the filter would answer them with full jerk and, saturated,
 # wander off: 10 mrad of white noise became .2 rad of motion. Averaged over RESIDUAL_S.
 TRUSTED_RESIDUAL_RAD = 0.0045
+# ... and this share of what the joint's greatest acceleration explains between two samples.
+TRUSTED_ACCELERATION_SHARE = 0.1
 RESIDUAL_S = 0.1
 # How fast the acceleration follows when velocities are given [1/s]: steps between chunk steps are 30 ms long.
 ACCELERATION_POLE_PER_S = 30.0
@@ -36,8 +38,8 @@ class TargetEstimator:
 
     def __init__(self, space: JointSpace, dt_s: float) -> None:
         self._dim = space.dim
-        self._pace(dt_s)
         self._v_max, self._a_max = space.max_velocity, space.max_acceleration
+        self._pace(dt_s)
         self._v_min, self._a_min = -self._v_max, -self._a_max
         # Far outside any joint's range, and far from where arithmetic overflows.
         self._p_min, self._p_max = space.lower - 2 * np.pi, space.upper + 2 * np.pi
@@ -52,6 +54,9 @@ class TargetEstimator:
         self._g = np.array(1 - fade**3)
         self._h = np.array(1.5 * (1 - fade) ** 2 * (1 + fade) / dt_s)
         self._k = np.array((1 - fade) ** 3 / dt_s**2)
+        explained = self._a_max * dt_s**2
+        self._jump = JUMP_RAD + explained
+        self._trusted = TRUSTED_RESIDUAL_RAD + TRUSTED_ACCELERATION_SHARE * explained
         self._fresh = np.array(1 - math.exp(-dt_s / RESIDUAL_S))
         self._decay = math.exp(-ACCELERATION_POLE_PER_S * dt_s)
         self._blend = (1 - self._decay) / dt_s
@@ -103,7 +108,7 @@ class TargetEstimator:
 
     def _trust(self) -> FloatArray:
         """How much of the estimated motion to believe, 0 to 1 per joint: 1 unless the samples are erratic."""
-        share = TRUSTED_RESIDUAL_RAD / np.maximum(self._residual, TRUSTED_RESIDUAL_RAD)
+        share = self._trusted / np.maximum(self._residual, self._trusted)
         return np.asarray(share * share)
 
     def _smooth(self, sample: FloatArray) -> None:
@@ -111,8 +116,8 @@ class TargetEstimator:
         p = self._p + v * self._step
         residual = sample - p
         size = np.abs(residual)
-        jump = size > _JUMP
-        self._residual = self._residual + self._fresh * (np.minimum(size, _JUMP) - self._residual)
+        jump = size > self._jump
+        self._residual = self._residual + self._fresh * (np.minimum(size, self._jump) - self._residual)
         if np.count_nonzero(jump):
             self._p = np.where(jump, sample, p + self._g * residual)
             residual = np.where(jump, 0.0, residual)
