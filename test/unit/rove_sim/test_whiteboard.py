@@ -49,7 +49,7 @@ def test_sliding_over_a_mark_erases_it(wiper: Wiper) -> None:
 
 
 def test_a_short_slide_erases_a_part_of_it(wiper: Wiper) -> None:
-    assert wiper.wipe(np.linspace(0.0, 0.01, 10)) == pytest.approx(0.75)
+    assert wiper.wipe(np.linspace(0.0, 0.01, 10)) == pytest.approx(0.6)
     assert not wiper.world.scene().marks[0].erased
 
 

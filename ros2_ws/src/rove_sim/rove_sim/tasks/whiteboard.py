@@ -62,8 +62,10 @@ MARK_COLOURS = ((0.05, 0.08, 0.45, 1.0), (0.04, 0.04, 0.05, 1.0), (0.65, 0.05, 0
 # The wiping face wipes when it is no farther from the board than this and no more tilted.
 CONTACT_M = 0.008
 CONTACT_RAD = np.deg2rad(20.0)
-# A mark is gone when the face has slid over its middle for so long a way.
-WIPING_PATH_M = 0.04
+# A mark is gone when the face has slid over it for so long a way; its middle may lie so far outside of the face, since
+# felt that is pressed on reaches a little further than the block and smears what it half covers.
+WIPING_PATH_M = 0.025
+SMEAR_M = 0.010
 
 # Where fingers grip, in the palm frame (middle of the closed hand).
 GRIP_M = (0.085, 0.0, -0.032)
@@ -199,7 +201,7 @@ class Whiteboard(Task):
         if self._face_was is not None:
             slid_m = float(np.hypot(*(face[:2, 3] - self._face_was[:2, 3])))
             under = (self._mark_places - face[:2, 3]) @ face[:2, :2]
-            covered = np.all(np.abs(under) <= np.array(BLOCK_M[:2]), axis=1)
+            covered = np.all(np.abs(under) <= np.array(BLOCK_M[:2]) + SMEAR_M, axis=1)
             self._remaining[covered] = np.maximum(self._remaining[covered] - slid_m / WIPING_PATH_M, 0.0)
         self._face_was = face
 
