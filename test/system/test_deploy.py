@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from rove_core.joint_space import JointSpace
+from rove_core.modes import Source
+from rove_recorder.check import check_episode
 
 Begin = Callable[..., Any]
 Until = Callable[..., None]
@@ -58,6 +60,7 @@ def test_nothing_is_left_when_it_is_killed(begin: Begin, until: Until) -> None:
         ("recorder_node", "-> TAKEOVER"),  # the robot goes on, so nothing new is said
         ("supervisor_node", "supervisor_node restarted during attempt"),
         ("filter_node", "FAULT -> PAUSED"),
+        ("retarget_node", "TAKEOVER -> ALIGNING"),
     ],
 )
 def test_a_killed_node_is_replaced_and_what_was_recorded_opens(
@@ -80,6 +83,35 @@ def test_a_killed_node_is_replaced_and_what_was_recorded_opens(
     assert not list(session.out.glob("*/*.open"))
     # The attempt up to a second before the kill is there, whoever died.
     assert episodes[0].rows > 15
+
+
+def test_a_killed_policy_leaves_the_robot_holding_and_comes_back(begin: Begin, until: Until) -> None:
+    session = begin("--policy", "whiteboard", "--no-demonstrations", "--operator", "none", "--episodes", "1")
+    until(lambda: "driven by policy" in session.log("filter_node"), "a rollout")
+    victim = session.processes()["policy_node"]
+    os.kill(victim, signal.SIGKILL)
+    until(lambda: "holding: policy late" in session.log("filter_node"), "the chunk is spent, the robot holds")
+    until(lambda: session.processes().get("policy_node") not in (None, victim), "policy_node runs again")
+    session.process.send_signal(signal.SIGINT)
+    assert session.ends() == 130, session.output
+    assert session.processes() == {}
+    (episode,) = session.episodes()
+    assert check_episode(episode) == []
+    held = episode.streams["commands"]["source"][:] == Source.HOLD
+    still = np.diff(episode.streams["commands"]["sent"][:], axis=0)[held[1:] & held[:-1]]
+    assert len(still) > 0
+    assert np.all(still == 0.0), "holding is standing still"
+
+
+def test_the_robot_s_driver_dying_ends_the_session_with_the_reason(begin: Begin) -> None:
+    session = begin("--episodes", "1")
+    session.until_takeover()
+    os.kill(session.processes()["sim_node"], signal.SIGKILL)
+    assert session.ends() == 1, session.output
+    assert "sim_node" in session.output
+    assert session.processes() == {}
+    (episode,) = session.episodes()
+    assert episode.rows > 0
 
 
 def test_a_second_session_in_the_domain_is_refused_and_the_first_goes_on(begin: Begin, until: Until) -> None:
