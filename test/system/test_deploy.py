@@ -85,12 +85,16 @@ def test_a_killed_node_is_replaced_and_what_was_recorded_opens(
     assert episodes[0].rows > 15
 
 
-def test_a_killed_policy_leaves_the_robot_holding_and_comes_back(begin: Begin, until: Until) -> None:
+def test_a_policy_that_hangs_leaves_the_robot_holding_and_one_that_is_killed_comes_back(
+    begin: Begin, until: Until
+) -> None:
     session = begin("--policy", "whiteboard", "--no-demonstrations", "--operator", "none", "--episodes", "1")
     until(lambda: "driven by policy" in session.log("filter_node"), "a rollout")
     victim = session.processes()["policy_node"]
-    os.kill(victim, signal.SIGKILL)
+    os.kill(victim, signal.SIGSTOP)
     until(lambda: "holding: policy late" in session.log("filter_node"), "the chunk is spent, the robot holds")
+    until(lambda: "ROLLOUT -> PAUSED" in session.log("supervisor_node"), "the supervisor is told")
+    os.kill(victim, signal.SIGKILL)
     until(lambda: session.processes().get("policy_node") not in (None, victim), "policy_node runs again")
     session.process.send_signal(signal.SIGINT)
     assert session.ends() == 130, session.output
