@@ -61,14 +61,14 @@ def render(spec: PolicySpec, facts: TrainingFacts) -> str:
     errors = "\n".join(f"| {group} | {error:.1f} |" for group, error in facts.error_mrad.items())
     return f"""# {spec.name}: policy for the task `{facts.task}`
 
-A small vision and state policy, cloned from demonstrations that the scripted operator gave through this stack in the
-simulation. It is there to show a human-in-the-loop session from end to end: good enough to succeed on some starts,
-and to fail on others so that there is something to take over. Never run it on a real robot.
+A small vision and state policy, cloned from what the scripted operator did through this stack in the simulation.
+It is there to show a human-in-the-loop session from end to end: good enough to succeed on some starts, and to fail on
+others so that there is something to take over. Never run it on a real robot.
 
 ## How well it does
 {_evaluation(facts.evaluation)}
 
-Mean absolute error of the executed steps on {facts.held_out_episodes} demonstrations that it was not trained on:
+Mean absolute error of the executed steps on {facts.held_out_episodes} episodes that it was not trained on:
 
 | joints | error [mrad] |
 |---|---|
@@ -82,7 +82,8 @@ Mean absolute error of the executed steps on {facts.held_out_episodes} demonstra
 - It does one task and is told nothing: instruction and condition are ignored.
 
 ## How it was made
-Behaviour cloning on {facts.windows} windows of {facts.episodes} successful demonstrations: smooth L1 loss,
+Training iteration {spec.index}: behaviour cloning on {facts.windows} windows of {facts.episodes} successful episodes
+(demonstrations, and from iteration 1 on interventions; rows that the operator controlled): smooth L1 loss,
 state dropout and noise (so that it looks at the picture), light and shift augmentation, averaged weights;
 {facts.steps} steps of {facts.batch}, seed {facts.seed}, {facts.minutes:.0f} minutes on the CPU. `make bundle` does it
 again.
