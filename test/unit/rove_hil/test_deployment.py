@@ -130,6 +130,11 @@ def test_launching_without_arguments_is_the_demo_of_the_shipped_policy() -> None
     assert str(nodes["policy_node"].parameters["bundle"]).endswith("bundles/whiteboard")
 
 
+def test_launching_on_a_robot_needs_no_word_about_the_supervisor() -> None:
+    settings = Settings.from_text({"robot": "iron_r01", "operator": "mocap:tcp://headset:5560"})
+    assert settings.supervisor == "none"
+
+
 def test_a_launch_argument_that_is_no_number_is_refused() -> None:
     with pytest.raises(ConfigError, match="many"):
         Settings.from_text({"policy": "none", "demonstrations": "true", "episodes": "many"})
