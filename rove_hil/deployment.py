@@ -199,7 +199,7 @@ ARGUMENTS: Mapping[str, tuple[str, str]] = {
     "policy": ("whiteboard", "folder of a policy bundle, name of a shipped one (whiteboard, toaster), or none"),
     "instruction": ("", "what the policy is told; empty for the task's usual one"),
     "operator": ("scripted:typical", "scripted:PROFILE, mocap:URL or none"),
-    "supervisor": ("", "scripted, or none (people press through topics or `rove keyboard`); empty: what fits the robot"),
+    "supervisor": ("", "scripted, or none (people press through topics or `rove keyboard`); empty: what fits"),
     "episodes": ("3", "attempts of a scripted supervisor"),
     "seed": ("0", "of scenes and scripted people"),
     "speed": ("1.0", "simulated seconds per second"),
