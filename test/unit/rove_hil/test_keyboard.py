@@ -71,8 +71,10 @@ def test_the_terminal_is_given_back_after_an_error(terminal: Terminal) -> None:
 def test_the_terminal_is_given_back_when_the_program_is_killed(terminal: Terminal, number: int) -> None:
     before = terminal.settings()
     code = textwrap.dedent("""
-        import os, sys, time
+        import signal, sys, time
         from rove_hil.inputs.keyboard import Keyboard
+        # As in a terminal, also where whoever started the tests had interrupts ignored.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         with Keyboard(0):
             print("reading", file=sys.stderr, flush=True)
             time.sleep(60)
