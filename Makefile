@@ -99,7 +99,7 @@ $(STAMPS)/rove_msgs: $(STAMPS)/packages $(MSGS_SOURCES)
 
 $(STAMPS)/editable: $(STAMPS)/rove_msgs $(PACKAGE_FILES)
 	$(SAY) "[4/5] the packages of this repository, editable"
-	@$(PIP) install --no-build-isolation --no-deps -e . -e ros2_ws/src/rove_description -e ros2_ws/src/rove_sim
+	@$(PIP) install --use-pep517 --no-build-isolation --no-deps -e . -e ros2_ws/src/rove_description -e ros2_ws/src/rove_sim
 	@touch $@
 
 $(STAMPS)/ready: $(STAMPS)/editable
@@ -110,5 +110,5 @@ $(STAMPS)/ready: $(STAMPS)/editable
 $(STAMPS)/torch: $(STAMPS)/ready requirements/torch.txt trainer/pyproject.toml
 	$(SAY) "[+] torch and the trainer, for their tests and for training the demo policy"
 	@$(PIP) install -r requirements/torch.txt
-	@$(PIP) install --no-build-isolation --no-deps -e trainer
+	@$(PIP) install --use-pep517 --no-build-isolation --no-deps -e trainer
 	@touch $@
