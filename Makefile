@@ -11,7 +11,7 @@ MSGS := ros2_ws/src/rove_msgs
 MSGS_SOURCES := $(wildcard $(MSGS)/msg/*.msg $(MSGS)/srv/*.srv $(MSGS)/wheel/*) \
 	$(MSGS)/CMakeLists.txt $(MSGS)/package.xml $(MSGS)/pyproject.toml
 # What an editable install copies instead of linking.
-PACKAGE_FILES := $(wildcard setup.py package.xml shims/* launch/*.launch.py \
+PACKAGE_FILES := $(wildcard setup.py package.xml shims/* launch/*.launch.py bundles/*/* \
 	ros2_ws/src/*/setup.py ros2_ws/src/*/package.xml ros2_ws/src/*/shims/*)
 REQUIREMENTS := requirements/lock.txt requirements/build.txt requirements/sim.txt requirements/dev.txt
 

@@ -84,7 +84,6 @@ class FilterNode(RoveNode):
         self._ready = False
         self._order: npt.NDArray[np.intp] | None = None
         self._wrong_names = ""
-        self._state_names: list[str] = []
         self._tick = 0
         self._overruns = 0
         self._lateness_us: deque[float] = deque(maxlen=TICKS_KEPT)
@@ -92,7 +91,6 @@ class FilterNode(RoveNode):
         self._unreadable = 0
         self._last_reason = ""
         self._stopping = threading.Event()
-        self._groups: dict[tuple[str, ...], list[slice]] = {}
         self._command = JointState(name=list(self._space.names))
         self._commands = self.create_publisher(JointState, topics.JOINT_COMMANDS, topics.QOS_COMMAND)
         self._traces = self.create_publisher(CommandTrace, topics.COMMAND_TRACE, topics.QOS_COMMAND_TRACE)
