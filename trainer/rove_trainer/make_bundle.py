@@ -5,6 +5,7 @@ python -m rove_trainer.make_bundle --task whiteboard
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -36,6 +37,11 @@ class Recipe:
     interventions: int
     steps: int
 
+    def scaled(self, share: float) -> Recipe:
+        """The same recipe with that share of its recordings and steps, at least one of each that it has."""
+        counts = (self.demonstrations, self.interventions, self.steps)
+        return Recipe(*(math.ceil(share * count) for count in counts))
+
 
 RECIPES = {
     # Cloned from demonstrations alone it wipes once from left to right and does not come back for what it missed.
@@ -50,11 +56,14 @@ def make_bundle(
     runs: Annotated[Path, typer.Option(help="Folder for what is recorded.")] = Path("runs"),
     speed: Annotated[float, typer.Option(help="Simulated seconds per second.")] = 1.3,
     attempts: Annotated[int, typer.Option(min=0, help="Attempts that measure the policy; 0 for none.")] = 20,
+    share: Annotated[
+        float, typer.Option(min=0.001, max=1.0, help="Share of the recordings and steps, to rehearse the recipe.")
+    ] = 1.0,
 ) -> None:
     """Record (what is not there yet), train, export, evaluate, write the card."""
     if task not in RECIPES:
         raise ConfigError(f"no recipe for task '{task}'", f"there is one for: {', '.join(RECIPES)}")
-    recipe = RECIPES[task]
+    recipe = RECIPES[task].scaled(share)
     folder = out or Path("bundles") / task
     episodes = [runs / "demonstrations" / task]
     operator = ("--operator", f"scripted:{PROFILE}")
