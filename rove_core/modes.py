@@ -78,6 +78,19 @@ class Source(IntEnum):
     STOP = 3
 
 
+class TakeoverWay(StrEnum):
+    """How the operator's motion becomes the robot's.
+
+    ABSOLUTE: the robot goes to the operator's pose; the offset at the takeover fades. CLUTCH: the robot moves as
+    the operator moves, the offset stays. BLENDED: the policy goes on, and what the operator has moved since the
+    takeover is added to it (the idea of Hand-in-the-Loop, arXiv 2605.15157).
+    """
+
+    ABSOLUTE = "absolute"
+    CLUTCH = "clutch"
+    BLENDED = "blended"
+
+
 class Outcome(StrEnum):
     """How an attempt ended, as somebody said. UNLABELLED is not a failure: nobody has said."""
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from rove_core.clocks import NS_PER_S
 from rove_core.errors import IllegalEventError
-from rove_core.modes import Event, Mode, Stage
+from rove_core.modes import Event, Mode, Stage, TakeoverWay
 from rove_hil.takeover import OUTCOMES, step
 
 # Who acts when the supervisor acts by itself.
@@ -22,7 +22,11 @@ UNCONDITIONAL = (Event.ESTOP, Event.FAULT)
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt at a task: one episode on disk."""
+    """One attempt at a task: one episode on disk.
+
+    Attributes:
+        takeover_way, operator_groups: how, and of which joint groups (empty: all), the operator drives in a takeover.
+    """
 
     episode_id: str
     task: str
@@ -32,6 +36,13 @@ class Attempt:
     supervisor_name: str = ""
     demonstration: bool = False
     metadata_json: str = ""
+    takeover_way: TakeoverWay = TakeoverWay.ABSOLUTE
+    operator_groups: tuple[str, ...] = ()
+
+    @property
+    def policy_shares(self) -> bool:
+        """Whether the policy keeps a part of the robot during a takeover."""
+        return not self.demonstration and (self.takeover_way is TakeoverWay.BLENDED or bool(self.operator_groups))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +110,7 @@ class State:
     event_stamp_ns: int
     reason: str
     operator_ready: bool
+    policy_runs: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +158,12 @@ class SupervisorCore:
             return Stage.NONE
         return Stage.RECOVERY if self._marked else Stage.ADAPTATION
 
+    @property
+    def policy_runs(self) -> bool:
+        """Whether the policy should make chunks now."""
+        shares = self.attempt is not None and self.attempt.policy_shares
+        return self.mode is Mode.ROLLOUT or (self.mode is Mode.TAKEOVER and shares)
+
     def state(self) -> State:
         """Everything that is published about the mode."""
         return State(
@@ -159,6 +177,7 @@ class SupervisorCore:
             event_stamp_ns=self._event_stamp_ns,
             reason=self._reason,
             operator_ready=self.operator_ready,
+            policy_runs=self.policy_runs,
         )
 
     # What it does

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rove_core.modes import Source
+
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -29,6 +31,7 @@ class CommandSample:
     Attributes:
         operator, policy: what each of them asked for in this tick [rad], None when nothing.
         limited: per joint, the bits of rove_msgs/CommandTrace.
+        authority: the operator's share of the target per joint group, 0 to 1; None when it was not said.
         source: rove_core.modes.Source. mode, stage: numbers of rove_msgs/ControlMode.
         chunk_id, chunk_step: of the chunk in force, 0 and -1 when there was none.
     """
@@ -50,6 +53,13 @@ class CommandSample:
     policy: FloatArray | None = None
     step_us: float = 0.0
     hold_reason: str = ""
+    authority: npt.NDArray[np.float32] | None = None
+
+    def operator_authority(self, groups: int) -> npt.NDArray[np.float32]:
+        """The operator's share of the target per joint group, shape (groups,); all or nothing when it was not said."""
+        if self.authority is not None and len(self.authority) == groups:
+            return self.authority
+        return np.full(groups, self.source == Source.OPERATOR, np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +121,9 @@ class EpisodeInfo:
     operator: str = ""
     supervisor: str = ""
     demonstration: bool = False
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    takeover_way: str = ""
+    operator_groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

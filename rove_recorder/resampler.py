@@ -49,7 +49,7 @@ class Row:
     state_velocity: FloatArray
     command: CommandSample
     command_index: int
-    control_group_mask: int
+    operator_authority: npt.NDArray[np.float32]
     segment_id: int
     policy_index: int
     valid: bool
@@ -71,7 +71,8 @@ class Row:
             "limited": command.limited,
             "mode": command.mode,
             "control": command.source,
-            "control_group_mask": self.control_group_mask,
+            "control_group_mask": _mask(self.operator_authority),
+            "operator_authority": self.operator_authority,
             "stage": command.stage,
             "segment_id": self.segment_id,
             "epoch": command.epoch,
@@ -85,6 +86,11 @@ class Row:
             columns[f"camera_index_{camera}"] = index
             columns[f"camera_age_ns_{camera}"] = age_ns
         return columns
+
+
+def _mask(authority: npt.NDArray[np.float32]) -> int:
+    """Bit g: joint group g followed the operator, wholly or in part."""
+    return int(sum(1 << group for group, share in enumerate(authority) if share > 0))
 
 
 class _Newest(Generic[T]):
@@ -134,7 +140,7 @@ class Resampler:
         self.out_of_order = 0
         self._budgets = budgets or Budgets()
         self._period_ns = 1e9 / control_hz
-        self._all_groups = (1 << groups) - 1
+        self._groups = groups
         self._joints: _Newest[JointSample] = _Newest(history)
         self._frames: dict[str, _Newest[int]] = {camera: _Newest(history) for camera in cameras}
         self._policy_index: dict[int, int] = {}
@@ -211,7 +217,7 @@ class Resampler:
             state_velocity=joints[1].velocity if joints else self._no_state,
             command=command,
             command_index=index,
-            control_group_mask=self._all_groups if command.source == Source.OPERATOR else 0,
+            operator_authority=command.operator_authority(self._groups),
             segment_id=self._segment_of(t_mono_ns, command),
             policy_index=self._policy_index.get(command.chunk_id, -1) if command.chunk_id else -1,
             valid=valid,

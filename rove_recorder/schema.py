@@ -98,7 +98,7 @@ def _ragged(name: str, offsets: str, dtype: str = "uint8", tail: tuple[int, ...]
     )
 
 
-def steps_group(dim: int, cameras: Sequence[str]) -> GroupSpec:
+def steps_group(dim: int, groups: int, cameras: Sequence[str]) -> GroupSpec:
     """One row per control step."""
     arrays = (
         _scalars(t_mono_ns="int64", t_ros_ns="int64", t_obs_ns="int64")
@@ -125,13 +125,14 @@ def steps_group(dim: int, cameras: Sequence[str]) -> GroupSpec:
             command_index="int64",
             valid="bool",
         )
+        + _wide(groups, ("operator_authority", "float32", ""))
     )
     for camera in cameras:
         arrays += _scalars(**{f"camera_index_{camera}": "int64", f"camera_age_ns_{camera}": "int64"})
     return GroupSpec("steps", arrays)
 
 
-def stream_groups(dim: int) -> tuple[GroupSpec, ...]:
+def stream_groups(dim: int, groups: int) -> tuple[GroupSpec, ...]:
     """Joint states and commands at native rate."""
     joint_states = _scalars(t_ros_ns="int64", receive_ns="int64") + _wide(
         dim, ("position", "float64", "rad"), ("velocity", "float32", "rad/s")
@@ -151,6 +152,7 @@ def stream_groups(dim: int) -> tuple[GroupSpec, ...]:
         )
         + _wide(dim, ("target", "float64", "rad"), ("sent", "float64", "rad"), ("limited", "uint8", ""))
         + _wide(dim, ("policy", "float32", "rad"), ("operator", "float32", "rad"))
+        + _wide(groups, ("operator_authority", "float32", ""))
     )
     return (
         GroupSpec("streams"),
@@ -194,11 +196,11 @@ def events_group() -> GroupSpec:
     return GroupSpec("events", _scalars(t_mono_ns="int64", t_ros_ns="int64") + _ragged("json", "offsets"))
 
 
-def episode_groups(dim: int, cameras: Mapping[str, Mapping[str, Any]]) -> tuple[GroupSpec, ...]:
-    """All groups of an episode, parents before children. `cameras`: name -> attributes of its group."""
+def episode_groups(dim: int, groups: int, cameras: Mapping[str, Mapping[str, Any]]) -> tuple[GroupSpec, ...]:
+    """All groups of an episode, parents before children. `dim` joints in `groups` groups; `cameras`: name -> attributes of its group."""
     return (
-        steps_group(dim, tuple(cameras)),
-        *stream_groups(dim),
+        steps_group(dim, groups, tuple(cameras)),
+        *stream_groups(dim, groups),
         chunks_group(dim),
         GroupSpec("cameras"),
         *(camera_group(name, attributes) for name, attributes in cameras.items()),

@@ -76,13 +76,14 @@ class EpisodeWriter:
             "cameras": list(cameras),
             **(extra or {}),
         }
-        groups = episode_groups(space.dim, {name: camera.attributes() for name, camera in cameras.items()})
+        groups = episode_groups(space.dim, len(space.groups), {name: camera.attributes() for name, camera in cameras.items()})
         # Built beside and renamed: an open episode that recovery finds has all of its metadata.
         building = self.path.with_name(self.path.name + ".partial")
         try:
             shutil.rmtree(building, ignore_errors=True)
             building.mkdir()
             (building / METADATA).write_bytes(group_metadata(attributes))
+            self._joint_groups = len(space.groups)
             self._groups = {group.path: GroupWriter(building, group) for group in groups}
             building.rename(self.path)
             for group in self._groups.values():
@@ -123,6 +124,7 @@ class EpisodeWriter:
                 "limited": sample.limited,
                 "policy": self._nothing if sample.policy is None else sample.policy,
                 "operator": self._nothing if sample.operator is None else sample.operator,
+                "operator_authority": sample.operator_authority(self._joint_groups),
             }
         )
 
@@ -244,6 +246,8 @@ def _opening_attributes(
         "operator": info.operator,
         "supervisor": info.supervisor,
         "demonstration": info.demonstration,
+        "session_metadata": dict(info.metadata),
+        "takeover": {"way": info.takeover_way, "groups": list(info.operator_groups)},
         "embodiment": "robot",
         "has_action": True,
         **robot_attributes(space),

@@ -31,6 +31,8 @@ EVENTS = "/rove/events"  # rove_msgs/SupervisorEvent: every request, accepted or
 EVENT_REQUEST = "/rove/event_request"  # rove_msgs/SupervisorEvent: anybody may press
 CHUNK = "/rove/chunk"  # rove_msgs/ActionChunk
 TELEOP_TARGET = "/rove/teleop_target"  # rove_msgs/TeleopTarget
+ALIGNMENT = "/rove/alignment"  # rove_msgs/Alignment, from supervisor_node while ALIGNING
+GHOST = "/rove/ghost"  # sensor_msgs/JointState: the operator's pose on the robot, for display
 COMMAND_TRACE = "/rove/command_trace"  # rove_msgs/CommandTrace
 EPISODE_STATUS = "/rove/episode_status"  # rove_msgs/EpisodeStatus
 DIAGNOSTICS = "/diagnostics"  # diagnostic_msgs/DiagnosticArray
@@ -48,6 +50,8 @@ QOS_IMAGE = _qos(5, reliable=False)
 QOS_COMMAND = _qos(1, reliable=True)
 QOS_CHUNK = _qos(1, reliable=True)
 QOS_TELEOP_TARGET = _qos(1, reliable=True)
+QOS_ALIGNMENT = _qos(1, reliable=True)
+QOS_GHOST = _qos(1, reliable=False)
 QOS_MODE = _qos(1, reliable=True, latched=True)
 QOS_EVENTS = _qos(100, reliable=True)
 QOS_COMMAND_TRACE = _qos(50, reliable=False)

@@ -4,15 +4,45 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from rove_msgs.msg import ControlMode, SupervisorEvent
 from rove_msgs.srv import StartEpisode
 
 from rove_core.errors import ConfigError, IllegalEventError, nearest
-from rove_core.modes import Event, Mode
+from rove_core.modes import Event, Mode, TakeoverWay
 from rove_core.ros import stamps
 from rove_hil.supervision import Answer, Attempt, Press, State
+
+
+@dataclass(frozen=True, slots=True)
+class TakeoverChoice:
+    """How takeovers go in attempts that do not say.
+
+    Attributes:
+        way: how the operator's motion becomes the robot's.
+        groups: joint groups that the operator drives; empty for all.
+        known: the robot's joint groups.
+    """
+
+    way: TakeoverWay
+    groups: tuple[str, ...]
+    known: tuple[str, ...]
+
+    def way_of(self, text: str) -> TakeoverWay:
+        """The way that was asked for, the default for "". Raises ConfigError."""
+        if text and text not in set(TakeoverWay):
+            raise ConfigError(f"no takeover way '{text}', {nearest(text, set(TakeoverWay))}")
+        return TakeoverWay(text) if text else self.way
+
+    def groups_of(self, names: Iterable[str]) -> tuple[str, ...]:
+        """The joint groups that were asked for in the robot's order, the default for none. Raises ConfigError."""
+        asked = set(names)
+        for name in asked - set(self.known):
+            raise ConfigError(f"takeover: the robot has no joint group '{name}', {nearest(name, set(self.known))}")
+        return tuple(name for name in self.known if name in asked) or self.groups
 
 
 def press_of(message: SupervisorEvent) -> Press:
@@ -88,6 +118,7 @@ def mode_message(state: State, now_ns: int, *, gate_met: bool) -> ControlMode:
         reason=state.reason,
         operator_ready=state.operator_ready,
         gate_met=gate_met,
+        policy_runs=state.policy_runs,
     )
     if (attempt := state.attempt) is not None:
         message.episode_id = attempt.episode_id
@@ -97,10 +128,13 @@ def mode_message(state: State, now_ns: int, *, gate_met: bool) -> ControlMode:
         message.operator_name = attempt.operator_name
         message.supervisor_name = attempt.supervisor_name
         message.demonstration = attempt.demonstration
+        message.session_metadata_json = attempt.metadata_json
+        message.takeover_way = str(attempt.takeover_way)
+        message.operator_groups = list(attempt.operator_groups)
     return message
 
 
-def attempt_of(request: StartEpisode.Request) -> Attempt:
+def attempt_of(request: StartEpisode.Request, takeover: TakeoverChoice) -> Attempt:
     """The attempt that was asked for, with an id that sorts by (wall) time. Raises ConfigError."""
     if request.metadata_json:
         try:
@@ -120,4 +154,6 @@ def attempt_of(request: StartEpisode.Request) -> Attempt:
         supervisor_name=request.supervisor_name,
         demonstration=request.demonstration,
         metadata_json=request.metadata_json,
+        takeover_way=takeover.way_of(request.takeover_way),
+        operator_groups=takeover.groups_of(request.operator_groups),
     )

@@ -44,6 +44,7 @@ class SupervisorNode(RoveNode):
         if is_supervised(self):
             raise _not_alone()
         self._gate = parameters.gate()
+        self._takeover = parameters.takeover()
         self._watch = Watch(parameters.limits())
         # Wall time in milliseconds: larger than any epoch of a process before this one, also after a reset of
         # simulated time; an epoch would have to grow by a thousand a second to be met again.
@@ -209,7 +210,7 @@ class SupervisorNode(RoveNode):
     ) -> StartEpisode.Response:
         with self._lock:
             try:
-                attempt = messages.attempt_of(request)
+                attempt = messages.attempt_of(request, self._takeover)
             except ConfigError as error:
                 response.reason, response.epoch = str(error), self._core.epoch
                 return response

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pydantic import Field
 
 from rove_core.config import ConfigModel
 from rove_core.errors import ConfigError
 from rove_core.joint_space import JointSpace
+from rove_core.modes import TakeoverWay
 from rove_hil.alignment import AlignmentGate
+from rove_hil.ros.supervision_messages import TakeoverChoice
 from rove_hil.supervision import Rules
 from rove_hil.watchdogs import Limits
 
@@ -41,6 +45,18 @@ class SupervisorParameters(ConfigModel):
         ("left_arm", "right_arm"), description="groups that must be tracked before a takeover"
     )
     alignment_dwell_s: float = Field(0.4, ge=0, description="how long the gate must hold [s]")
+
+    takeover_way: str = Field(
+        "absolute", description="takeovers of attempts that do not say: absolute, clutch or blended"
+    )
+    takeover_groups: tuple[str, ...] = Field(
+        (), description="joint groups that the operator drives in them, the policy keeps the others; empty: all"
+    )
+
+    def takeover(self) -> TakeoverChoice:
+        """How takeovers go in attempts that do not say. Raises ConfigError."""
+        known = TakeoverChoice(TakeoverWay.ABSOLUTE, (), tuple(JointSpace.load(self.robot).groups))
+        return replace(known, way=known.way_of(self.takeover_way), groups=known.groups_of(self.takeover_groups))
 
     def rules(self) -> Rules:
         """Limits on presses."""

@@ -125,7 +125,7 @@ class PolicyNode(RoveNode):
     def _on_mode(self, msg: ControlMode) -> None:
         self._mode = Mode.from_number(msg.mode)
         if self._worker is not None:
-            active = self._mode is Mode.ROLLOUT
+            active = self._mode is Mode.ROLLOUT or msg.policy_runs
             self._worker.set_authority(Authority(active, msg.epoch, msg.episode_id, stamps.to_ns(msg.since)))
 
     # Out

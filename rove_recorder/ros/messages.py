@@ -70,6 +70,7 @@ def command(message: CommandTrace, dim: int) -> CommandSample:
         policy=_given(message.policy_position, dim),
         step_us=message.step_us,
         hold_reason=message.hold_reason,
+        authority=np.array(message.operator_authority, np.float32) if len(message.operator_authority) else None,
     )
 
 
@@ -150,6 +151,12 @@ def _payload(text: str) -> Any:
         return text
 
 
+def _object(text: str) -> dict[str, Any]:
+    """A JSON object; supervisor_node has checked that it is one."""
+    value = json.loads(text) if text else {}
+    return value if isinstance(value, dict) else {}
+
+
 def mode(message: ControlMode, t_mono_ns: int) -> ModeSample:
     """The mode with the attempt that is open; its time is when the event happened that led to it."""
     info = EpisodeInfo(
@@ -160,6 +167,9 @@ def mode(message: ControlMode, t_mono_ns: int) -> ModeSample:
         operator=message.operator_name,
         supervisor=message.supervisor_name,
         demonstration=message.demonstration,
+        metadata=_object(message.session_metadata_json),
+        takeover_way=message.takeover_way,
+        operator_groups=tuple(message.operator_groups),
     )
     return ModeSample(
         t_mono_ns=t_mono_ns,
