@@ -23,7 +23,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-torch demo test test-unit test-integration test-system test-trainer bundle lint type format bench docker-lint clean
+.PHONY: help setup setup-torch demo test test-unit test-integration test-system test-trainer bundle figures lint type format bench docker-lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' Makefile
@@ -64,6 +64,11 @@ type: setup ## mypy --strict
 format: setup ## let ruff write the layout and the safe fixes
 	$(VENV)/bin/ruff check --fix
 	$(VENV)/bin/ruff format
+
+figures: setup ## what docs/ shows of a takeover: measures for ten minutes, then draws
+	@$(PIP) install -r requirements/docs.txt
+	$(VENV)/bin/rove bench takeover --json > runs/takeover.json
+	$(PYTHON) scripts/takeover_figures.py runs/takeover.json docs/images
 
 bench: setup ## the figures of the performance budget, as JSON
 	$(VENV)/bin/rove bench filter retarget loop --json

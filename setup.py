@@ -138,6 +138,7 @@ setup(
             "filter = rove_hil.bench.filter:run",
             "retarget = rove_hil.bench.retarget:run",
             "loop = rove_hil.bench.loop:run",
+            "takeover = rove_hil.bench.takeover:run",
         ],
     },
 )
