@@ -8,12 +8,19 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import rclpy
+from rclpy.node import Node
+from rove_msgs.msg import ControlMode, SupervisorEvent, TeleopTarget
+from rove_msgs.srv import SendEvent, StartEpisode
 
+from rove_core.ros import stamps, topics
 from rove_recorder.reader import Episode, open_episode
 
 DEADLINE_S = 120.0
+ANSWER_S = 60.0
 
 # A demonstration: everything but a policy takes part, and somebody moves the robot.
 OPTIONS = ("--policy", "none", "--demonstrations", "--operator", "scripted:expert", "--task", "whiteboard")
@@ -96,3 +103,59 @@ def begin(tmp_path: Path, domain_id: int) -> Iterator[Callable[..., Session]]:
     yield start
     for session in sessions:
         session.close()
+
+
+class Supervisor:
+    """A person at the services."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.mode = ControlMode()
+        self.targets = 0
+        node.create_subscription(ControlMode, topics.MODE, self._on_mode, topics.QOS_MODE)
+        node.create_subscription(TeleopTarget, topics.TELEOP_TARGET, self._on_target, topics.QOS_TELEOP_TARGET)
+        self._start = node.create_client(StartEpisode, topics.START_EPISODE)
+        self._press = node.create_client(SendEvent, topics.SEND_EVENT)
+
+    def _on_mode(self, mode: ControlMode) -> None:
+        self.mode = mode
+
+    def _on_target(self, _: TeleopTarget) -> None:
+        self.targets += 1
+
+    def spin_until(self, done: Callable[[], bool], what: str, limit_s: float = ANSWER_S) -> None:
+        deadline = time.monotonic() + limit_s
+        while not done():
+            assert time.monotonic() < deadline, f"not within {limit_s} s: {what}; mode {self.mode.mode}"
+            rclpy.spin_once(self.node, timeout_sec=0.02)
+
+    def _ask(self, client: Any, request: Any) -> Any:
+        self.spin_until(client.service_is_ready, client.srv_name)
+        answer = client.call_async(request)
+        self.spin_until(answer.done, client.srv_name)
+        return answer.result()
+
+    def start_demonstration(self) -> str:
+        """Open an attempt; asks again while something is not ready."""
+        request = StartEpisode.Request(task="whiteboard", demonstration=True, device="test")
+        deadline = time.monotonic() + ANSWER_S
+        while not (answer := self._ask(self._start, request)).accepted:
+            assert time.monotonic() < deadline, answer.reason
+            rclpy.spin_once(self.node, timeout_sec=0.2)
+        return str(answer.episode_id)
+
+    def press(self, event: str) -> None:
+        now = stamps.to_msg(time.time_ns())
+        request = SendEvent.Request()
+        request.event = SupervisorEvent(stamp=now, event=event, device="test", expected_mode=SupervisorEvent.MODE_ANY)
+        answer = self._ask(self._press, request)
+        assert answer.accepted, answer.reason
+
+
+@pytest.fixture
+def supervisor(domain_id: int) -> Iterator[Supervisor]:
+    rclpy.init()
+    node = Node("supervisor_in_a_test")
+    yield Supervisor(node)
+    node.destroy_node()
+    rclpy.try_shutdown()
