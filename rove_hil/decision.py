@@ -8,20 +8,27 @@ import numpy as np
 import numpy.typing as npt
 
 from rove_core.joint_space import FloatArray
-from rove_core.modes import Mode, Source, Stage
+from rove_core.modes import Mode, Source, Stage, TakeoverWay
 
 BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
 class ModeState:
-    """The supervisor's word. `heard_ns` is when it arrived, control clock [ns]."""
+    """The supervisor's word.
+
+    Attributes:
+        heard_ns: when it arrived, control clock [ns].
+        way, operator_groups: how, and of which joint groups (empty: all), the operator drives in a takeover.
+    """
 
     mode: Mode
     stage: Stage
     epoch: int
     episode_id: str
     heard_ns: int
+    way: TakeoverWay = TakeoverWay.ABSOLUTE
+    operator_groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +49,16 @@ class OperatorTarget:
 
 @dataclass(frozen=True, slots=True)
 class ArbiterConfig:
-    """Time limits and fading times [s]; `handover_s` is per joint, shape (dim,)."""
+    """Time limits and fading times [s].
+
+    Attributes:
+        handover_s: time constant by which the offset to a new source fades, per joint, shape (dim,).
+        blend_weight: how much of the operator's motion is added to the policy's in a blended takeover, 0 to 1 per
+            joint, shape (dim,); 1 for all when None.
+    """
 
     handover_s: FloatArray
+    blend_weight: FloatArray | None = None
     chunk_join_s: float = 0.1
     mode_timeout_s: float = 0.5
     operator_timeout_s: float = 0.1
@@ -59,6 +73,7 @@ class Decision:
         held: joints that brake and stay, per joint; their target is where the braking ends.
         chunk_id, chunk_step: 0 and -1 when no chunk is used.
         hold_reason: why the source is HOLD or STOP, or why some joints of it are held; "" otherwise.
+        authority: the operator's share of the target per joint group, 0 to 1, shape (groups,).
         policy_position: what the policy says for now, None without a chunk in force. operator_position: the
             operator's latest sample of this epoch, None when there is none that is fresh.
     """
@@ -70,6 +85,7 @@ class Decision:
     chunk_id: int
     chunk_step: int
     hold_reason: str
+    authority: FloatArray
     policy_position: FloatArray | None
     operator_position: FloatArray | None
 
