@@ -71,12 +71,16 @@ def test_a_walking_person_with_moving_hands_drives_the_robot_inside_its_limits(
     session = begin("--operator", f"mocap:{headset[0]}", "--supervisor", "none")
     supervisor.start_demonstration()
     supervisor.spin_until(lambda: supervisor.targets > 20, "retargeted motion")
-    supervisor.press("force_go")  # the person does not stand as the robot does: the hardest hand-over
-    supervisor.spin_until(lambda: supervisor.mode.mode == Mode.TAKEOVER.number, "a takeover")
     end = time.monotonic() + DRIVEN_S
-    supervisor.spin_until(lambda: time.monotonic() > end, "the walk")
-    if supervisor.mode.mode != Mode.TAKEOVER.number:
-        assert supervisor.mode.mode == Mode.ALIGNING.number, "a late frame may only lead back to aligning"
+    while time.monotonic() < end:
+        # The person does not stand as the robot does: the hardest hand-over. A late frame may lead back to aligning.
+        if supervisor.mode.mode == Mode.ALIGNING.number:
+            supervisor.press("force_go")
+        supervisor.spin_until(lambda: supervisor.mode.mode == Mode.TAKEOVER.number, "a takeover")
+        pause = time.monotonic() + 0.5
+        supervisor.spin_until(
+            lambda: supervisor.mode.mode == Mode.ALIGNING.number or time.monotonic() > pause, "the walk"
+        )
     supervisor.press("succeed")
     supervisor.spin_until(lambda: list(session.out.glob("*/*.zarr")) != [], "a closed episode")
     (episode,) = session.episodes()
