@@ -16,6 +16,8 @@ target moves on (`rove_hil.handover`), and so does the offset from one chunk to 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from rove_core.chunks import Chunk
@@ -26,7 +28,7 @@ from rove_hil.decision import ArbiterConfig, ArbiterCounters, BoolArray, Decisio
 from rove_hil.handover import HandOver
 from rove_hil.operator_source import OperatorSample, OperatorSource
 from rove_hil.policy_source import PolicySample, PolicySource
-from rove_hil.ways import Absolute, Motion, PolicyAlone, Relative, Way, joint_motion
+from rove_hil.ways import Absolute, Blended, Clutch, Motion, PolicyAlone, Way, joint_motion
 
 _IDLE_REASONS = {
     Mode.IDLE: "idle",
@@ -104,12 +106,10 @@ class Arbiter:
         for group in mode.operator_groups or self._space.groups:
             operators[self._space.groups[group]] = True
         if mode.way is TakeoverWay.ABSOLUTE:
-            return Absolute(operators)
-        blended = mode.way is TakeoverWay.BLENDED
-        weight = self._weight if blended else np.ones(self._space.dim)
-        return Relative(
-            operators & (weight > 0), weight, self._motion, blended=blended, played_at=self._operator.played_at
-        )
+            return Absolute(operators, with_policy=mode.policy_runs)
+        if mode.way is TakeoverWay.BLENDED and mode.policy_runs:
+            return Blended(operators & (self._weight > 0), self._motion, self._weight, self._operator.played_at)
+        return Clutch(operators, self._motion, np.ones(self._space.dim), with_policy=mode.policy_runs)
 
     # What is done
 
@@ -226,9 +226,4 @@ class Arbiter:
 
 def _same(last: ModeState, now: ModeState) -> bool:
     """Whether nothing changed. The epoch says so; whoever forgets to count it up is still obeyed."""
-    return (last.epoch, last.mode, last.way, last.operator_groups) == (
-        now.epoch,
-        now.mode,
-        now.way,
-        now.operator_groups,
-    )
+    return replace(now, stage=last.stage, heard_ns=last.heard_ns) == last

@@ -20,6 +20,7 @@ class ModeState:
     Attributes:
         heard_ns: when it arrived, control clock [ns].
         way, operator_groups: how, and of which joint groups (empty: all), the operator drives in a takeover.
+        policy_runs: the policy makes chunks in this mode.
     """
 
     mode: Mode
@@ -29,6 +30,7 @@ class ModeState:
     heard_ns: int
     way: TakeoverWay = TakeoverWay.ABSOLUTE
     operator_groups: tuple[str, ...] = ()
+    policy_runs: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,10 +81,13 @@ class Absolute:
 
     source = Source.OPERATOR
 
-    def __init__(self, operators: BoolArray) -> None:
-        """Args: operators: the operator's joints, shape (dim,)."""
+    def __init__(self, operators: BoolArray, *, with_policy: bool) -> None:
+        """Args:
+        operators: the operator's joints, shape (dim,).
+        with_policy: the policy drives the others; without it they hold.
+        """
         self.operators = operators
-        self.follows_policy = not operators.all()
+        self.follows_policy = with_policy and not operators.all()
         self._nothing = np.zeros(len(operators))
 
     def driven(self, policy: PolicySample | None, operator: OperatorSample | None) -> BoolArray:
@@ -119,72 +122,91 @@ def joint_motion(
     return weight * (position - anchor), weight * velocity
 
 
-class Relative:
-    """The operator's joints move as the operator moves, from where they were at the takeover.
-
-    Without a policy (clutch) the motion since the takeover is added to the pose at the takeover. With one (blended) it
-    is added to what the policy says. The policy sees what the operator did up to its observation and goes on from
-    there; the operator's motion up to then would be counted twice if it were added again, and again with each chunk.
-    So to a chunk only the motion since its observation is added. A policy that is late stays where it was.
-    """
+class Clutch:
+    """The operator's joints move as the operator moves, from where they were when they were engaged."""
 
     source = Source.OPERATOR
 
-    def __init__(
-        self,
-        operators: BoolArray,
-        weight: FloatArray,
-        motion: Motion,
-        *,
-        blended: bool,
-        played_at: Callable[[int], FloatArray | None],
-    ) -> None:
+    def __init__(self, operators: BoolArray, motion: Motion, weight: FloatArray, *, with_policy: bool) -> None:
         """Args:
         operators: the operator's joints, shape (dim,).
-        weight: share of the operator's motion that is added, 0 to 1, shape (dim,).
-        motion: how motion becomes joint increments.
-        blended: add it to the policy.
-        played_at: the operator's joints [rad] at a time of the control clock [ns].
+        motion: how the operator's motion becomes joint increments.
+        weight: share of it that is added, 0 to 1, shape (dim,).
+        with_policy: the policy drives the others; without it they hold.
         """
         self.operators = operators
-        self.follows_policy = blended or not operators.all()
-        self._blended, self._motion, self._played_at = blended, motion, played_at
-        self._weight = np.where(operators, weight, 0.0)
-        self._start, self._nothing = np.zeros(len(operators)), np.zeros(len(operators))
-        self._engaged_ns = np.zeros(len(operators), dtype=np.int64)
-        self._engaged_at = np.zeros(len(operators))
-        self._observed_ns, self._observed_at = -1, np.zeros(len(operators))
+        self.follows_policy = with_policy and not operators.all()
+        self._motion, self._weight = motion, np.where(operators, weight, 0.0)
+        dim = len(operators)
+        self._nothing, self._start, self._engaged_at = np.zeros(dim), np.zeros(dim), np.zeros(dim)
 
     def driven(self, policy: PolicySample | None, operator: OperatorSample | None) -> BoolArray:
         """The operator's joints as they are tracked, the policy's own while it speaks."""
         return _driven(self.operators, policy, operator)
 
-    def engage(self, now_ns: int, fresh: BoolArray, commanded: FloatArray, operator: OperatorSample | None) -> None:
+    def engage(self, now_ns: int, fresh: BoolArray, commanded: FloatArray, operator: OperatorSample | None) -> None:  # noqa: ARG002
         """Motion counts from here."""
         self._start = np.where(fresh, commanded, self._start)
         if operator is not None:
-            self._engaged_ns = np.where(fresh, now_ns, self._engaged_ns)
             self._engaged_at = np.where(fresh, operator.position, self._engaged_at)
 
     def reference(self, policy: PolicySample | None, operator: OperatorSample | None) -> Reference:
         """The base with the operator's motion added."""
-        position, velocity = (self._start, self._nothing) if policy is None else (policy.position, policy.velocity)
-        if not self._blended:
-            position = np.where(self.operators, self._start, position)
-            velocity = np.where(self.operators, 0.0, velocity)
-        if operator is None:
-            return Reference(position, velocity, self._weight)
-        anchor = self._anchor(policy)
-        increment, rate = self._motion(position, anchor, operator.position, operator.velocity, self._weight)
-        return Reference(position + increment, velocity + rate, self._weight)
+        position, velocity = self._base(policy)
+        if operator is not None:
+            increment, rate = self._motion(
+                position, self._anchor(policy), operator.position, operator.velocity, self._weight
+            )
+            position, velocity = position + increment, velocity + rate
+        return Reference(position, velocity, self._weight)
+
+    def _base(self, policy: PolicySample | None) -> tuple[FloatArray, FloatArray]:
+        """What the motion is added to: position [rad] and velocity [rad/s]."""
+        if policy is None:
+            return self._start, self._nothing
+        operators = self.operators
+        return np.where(operators, self._start, policy.position), np.where(operators, 0.0, policy.velocity)
+
+    def _anchor(self, policy: PolicySample | None) -> FloatArray:  # noqa: ARG002
+        """The operator's joints from which motion counts [rad]."""
+        return self._engaged_at
+
+
+class Blended(Clutch):
+    """The policy goes on, and what the operator moves is added to it. A policy that is late stays where it was.
+
+    The policy sees what the operator did up to its observation and goes on from there: added again, that motion would
+    count twice, and once more with each chunk. So to a chunk only the motion since its observation is added.
+    """
+
+    def __init__(
+        self,
+        operators: BoolArray,
+        motion: Motion,
+        weight: FloatArray,
+        played_at: Callable[[int], FloatArray | None],
+    ) -> None:
+        """Args: played_at: the operator's joints [rad] at a time of the control clock [ns]."""
+        super().__init__(operators, motion, weight, with_policy=True)
+        self.follows_policy = True
+        self._played_at = played_at
+        self._engaged_ns = np.zeros(len(operators), dtype=np.int64)
+        self._observed_ns, self._observed_at = -1, self._engaged_at
+
+    def engage(self, now_ns: int, fresh: BoolArray, commanded: FloatArray, operator: OperatorSample | None) -> None:
+        """Motion counts from here, until the policy has seen some of it."""
+        super().engage(now_ns, fresh, commanded, operator)
+        self._engaged_ns = np.where(fresh, now_ns, self._engaged_ns)
+
+    def _base(self, policy: PolicySample | None) -> tuple[FloatArray, FloatArray]:
+        return (self._start, self._nothing) if policy is None else (policy.position, policy.velocity)
 
     def _anchor(self, policy: PolicySample | None) -> FloatArray:
-        """The operator's joints from which motion counts [rad]."""
-        if policy is None or not self._blended:
+        if policy is None:
             return self._engaged_at
         if policy.observed_ns != self._observed_ns:
-            played = self._played_at(policy.observed_ns)
             self._observed_ns = policy.observed_ns
+            played = self._played_at(policy.observed_ns)
             self._observed_at = self._engaged_at if played is None else played
         return np.where(self._engaged_ns >= policy.observed_ns, self._engaged_at, self._observed_at)
 

@@ -6,7 +6,6 @@ empties them, asks the arbiter, filters and publishes. It waits for nothing but 
 
 from __future__ import annotations
 
-import array
 import gc
 import os
 import sys
@@ -17,23 +16,26 @@ from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
 from rove_msgs.msg import ActionChunk, CommandTrace, ControlMode, TeleopTarget
 from sensor_msgs.msg import JointState
+from std_msgs.msg import Bool
 
 from rove_core.chunks import Chunk
 from rove_core.clocks import NS_PER_S
-from rove_core.config import ConfigModel
-from rove_core.errors import ConfigError, JointNameError
+from rove_core.errors import ConfigError, JointNameError, PolicyError, RoveError
 from rove_core.joint_space import FloatArray, JointSpace
-from rove_core.modes import Mode, Source, Stage
+from rove_core.modes import Mode, Source
 from rove_core.ros import stamps, topics
 from rove_core.ros.node import ERROR, OK, WARN, RoveNode
 from rove_core.ros.node import main as run
 from rove_hil.arbiter import Arbiter
-from rove_hil.decision import ArbiterConfig, Decision, ModeState, OperatorTarget
+from rove_hil.decision import Decision, ModeState, OperatorTarget
 from rove_hil.displacement import Displacement
 from rove_hil.joint_filter import FilterOutput, JointFilter
+from rove_hil.relaxation import Relaxation
+from rove_hil.ros import filter_messages as messages
+from rove_hil.ros.command_output import command_output
+from rove_hil.ros.filter_parameters import FilterParameters
 
 # How many of the last ticks the diagnostics look at: ten seconds at 200 Hz.
 TICKS_KEPT = 2000
@@ -46,22 +48,8 @@ WAIT_S = 0.01
 JOIN_S = 2.0
 # Whether somebody put the robot elsewhere is looked at every so many ticks.
 DISPLACEMENT_TICKS = 10
-
-
-class FilterParameters(ConfigModel):
-    """Parameters of filter_node."""
-
-    robot: str = Field("iron_r01", description="robot name or YAML file")
-    rate_hz: float = Field(200.0, ge=10, le=1000, description="commands per second [Hz]")
-    margin_rad: float = Field(0.002, ge=0, le=0.1, description="kept from the joints' position limits [rad]")
-    handover_s: float = Field(0.4, ge=0.02, le=5, description="time constant of a hand-over's offset [s]")
-    handover_groups: tuple[str, ...] = Field(
-        ("left_hand=0.15", "right_hand=0.15"), description="joint groups with another time constant, group=seconds"
-    )
-    chunk_join_s: float = Field(0.1, ge=0.01, le=2, description="time constant by which a new chunk joins [s]")
-    mode_timeout_s: float = Field(0.5, ge=0.05, le=10, description="supervisor silent for longer than this: hold [s]")
-    operator_timeout_s: float = Field(0.1, ge=0.01, le=2, description="operator target older than this: hold [s]")
-    realtime_priority: int = Field(0, ge=0, le=99, description="SCHED_FIFO priority of the control thread, 0 is off")
+# What cannot be read is told at most this often [s].
+COMPLAINT_PERIOD_S = 5.0
 
 
 class FilterNode(RoveNode):
@@ -74,9 +62,10 @@ class FilterNode(RoveNode):
         self._space = JointSpace.load(p.robot)
         self._period_ns = round(NS_PER_S / p.rate_hz)
         self._filter = JointFilter(self._space, self._period_ns / NS_PER_S, p.margin_rad)
-        times = ArbiterConfig(self._handover_times(p), p.chunk_join_s, p.mode_timeout_s, p.operator_timeout_s)
-        self._arbiter = Arbiter(self._space, times)
+        warn = self.get_logger().warning
+        self._arbiter = Arbiter(self._space, p.arbiter_config(self._space, warn), p.motion(self._space, warn))
         self._displacement = Displacement()
+        self._relaxation = Relaxation(p.relax_after_s)
         self._modes: deque[ModeState] = deque(maxlen=MAILBOX)
         self._chunks: deque[Chunk] = deque(maxlen=MAILBOX)
         self._operators: deque[OperatorTarget] = deque(maxlen=MAILBOX)
@@ -91,30 +80,14 @@ class FilterNode(RoveNode):
         self._unreadable = 0
         self._last_reason = ""
         self._stopping = threading.Event()
-        self._command = JointState(name=list(self._space.names))
-        self._commands = self.create_publisher(JointState, topics.JOINT_COMMANDS, topics.QOS_COMMAND)
+        self._output = command_output(self, self._space, p.output, p.output_topic, p.output_joints, self._period_ns)
+        self._relaxes = self.create_publisher(Bool, p.relax_topic, topics.QOS_ESTOP) if p.relax_topic else None
         self._traces = self.create_publisher(CommandTrace, topics.COMMAND_TRACE, topics.QOS_COMMAND_TRACE)
         self.create_subscription(JointState, topics.JOINT_STATES, self._on_state, topics.QOS_JOINT_STATES)
         self.create_subscription(ControlMode, topics.MODE, self._on_mode, topics.QOS_MODE)
         self.create_subscription(ActionChunk, topics.CHUNK, self._on_chunk, topics.QOS_CHUNK)
         self.create_subscription(TeleopTarget, topics.TELEOP_TARGET, self._on_teleop, topics.QOS_TELEOP_TARGET)
         self.diagnose_with(self._report)
-
-    def _handover_times(self, p: FilterParameters) -> FloatArray:
-        times = np.full(self._space.dim, p.handover_s)
-        for entry in p.handover_groups:
-            group, _, seconds = entry.partition("=")
-            if group not in self._space.groups:
-                self.get_logger().warning(f"handover_groups: {self._space.robot} has no group '{group}'")
-                continue
-            try:
-                value = float(seconds)
-            except ValueError:
-                value = -1.0
-            if not 0 < value < 10:
-                raise ConfigError(f"handover_groups: '{entry}', expected group=seconds, as in left_hand=0.15")
-            times[self._space.groups[group]] = value
-        return times
 
     def activate(self) -> None:
         self._stopping.clear()
@@ -137,30 +110,22 @@ class FilterNode(RoveNode):
 
     def _on_mode(self, msg: ControlMode) -> None:
         try:
-            mode, stage = Mode.from_number(msg.mode), Stage(msg.stage)
-        except ValueError:
-            self._unreadable += 1
-            return
-        self._modes.append(ModeState(mode, stage, msg.epoch, msg.episode_id, self.clock.now_ns()))
+            self._modes.append(messages.mode_of(msg, self._space, self.clock.now_ns()))
+        except ConfigError as error:
+            self._cannot_read(error)
 
     def _on_chunk(self, msg: ActionChunk) -> None:
-        data = np.frombuffer(msg.data, dtype=np.float32)
-        if msg.horizon * msg.dim != data.size or not data.size:
-            self._unreadable += 1
-            return
-        observed_ns = self.ros_to_control_ns(stamps.to_ns(msg.observation_stamp))
-        positions = data.reshape(msg.horizon, msg.dim)
-        self._chunks.append(Chunk(msg.chunk_id, msg.epoch, observed_ns, positions, msg.dt_s, msg.execute))
+        try:
+            self._chunks.append(messages.chunk_of(msg, self.ros_to_control_ns))
+        except PolicyError as error:
+            self._cannot_read(error)
 
     def _on_teleop(self, msg: TeleopTarget) -> None:
-        stamp_ns = self.ros_to_control_ns(stamps.to_ns(msg.stamp))
-        source_ns = self.ros_to_control_ns(stamps.to_ns(msg.source_stamp) or stamps.to_ns(msg.stamp))
-        valid = np.zeros(self._space.dim, dtype=np.bool_)
-        for group, is_valid in zip(msg.group, msg.group_valid, strict=False):
-            span = self._space.groups.get(group)
-            if span is not None and is_valid:
-                valid[span] = True
-        self._operators.append(OperatorTarget(msg.epoch, stamp_ns, source_ns, np.array(msg.position), valid))
+        self._operators.append(messages.target_of(msg, self._space, self.ros_to_control_ns))
+
+    def _cannot_read(self, error: RoveError) -> None:
+        self._unreadable += 1
+        self.get_logger().error(str(error), throttle_duration_sec=COMPLAINT_PERIOD_S)
 
     # The control thread
 
@@ -212,6 +177,7 @@ class FilterNode(RoveNode):
             arbiter.on_operator(self._operators.popleft(), now_ns)
         if not self._ready and not self._start():
             return
+        self._relax(now_ns)
         if self._tick % DISPLACEMENT_TICKS == 0:
             self._look_where_the_robot_is(now_ns)
         command = self._filter
@@ -224,25 +190,45 @@ class FilterNode(RoveNode):
 
     def _start(self) -> bool:
         """Begin at the measured joints; false until they came, for ever when their names are not the robot's."""
-        measured = self._measured()
+        self._ready = self._begin_at(self._measured())
+        if self._ready:
+            self.get_logger().info("commands begin at the measured joint positions")
+            if self._relaxes is not None:
+                # A process before this one may have told it to relax.
+                self._relaxes.publish(Bool(data=False))
+        return self._ready
+
+    def _begin_at(self, measured: FloatArray | None) -> bool:
         if measured is None:
             return False
         self._filter.reset(measured)
         self._arbiter.start(measured)
-        self._ready = True
-        self.get_logger().info("commands begin at the measured joint positions")
         return True
 
     def _look_where_the_robot_is(self, now_ns: int) -> None:
         """Nobody drives and the robot was put elsewhere: begin anew there, so that no command pulls it back."""
-        mode = self._arbiter.mode
-        measured = self._measured()
-        if measured is None or (mode is not None and mode.mode is not Mode.IDLE):
+        mode, measured = self._arbiter.mode, self._measured()
+        if self._relaxation.relaxed:
+            self._begin_at(measured)
+        elif measured is None or (mode is not None and mode.mode is not Mode.IDLE):
             self._displacement.reset()
         elif self._displacement.update(now_ns, self._filter.position, measured):
             self._displacement.reset()
             self.get_logger().warning("idle, and the robot stands elsewhere than commanded")
-            self._start()
+            self._begin_at(measured)
+
+    def _relax(self, now_ns: int) -> None:
+        """Let a driver that can relax do so after a fault; it takes hold again where the robot then is."""
+        mode = self._arbiter.mode
+        if self._relaxes is None or not self._relaxation.update(
+            now_ns, None if mode is None else mode.mode, self._filter.at_rest
+        ):
+            return
+        relaxed = self._relaxation.relaxed
+        if not relaxed:
+            self._begin_at(self._measured())
+        self._relaxes.publish(Bool(data=relaxed))
+        self.get_logger().warning("fault: the driver relaxes" if relaxed else "the driver takes hold again")
 
     def _measured(self) -> FloatArray | None:
         """The newest joint positions [rad], shape (dim,); None when there are none that can be used."""
@@ -265,30 +251,11 @@ class FilterNode(RoveNode):
 
     def _publish(self, now_ns: int, decision: Decision, output: FilterOutput, step_us: float) -> None:
         stamp = stamps.to_msg(self.ros_now_ns())
-        sent = array.array("d", output.position.tobytes())
-        command = self._command
-        command.header.stamp = stamp
-        command.position = sent
-        command.velocity = array.array("d", output.velocity.tobytes())
-        self._commands.publish(command)
-
-        trace = CommandTrace(stamp=stamp, mono_ns=now_ns, tick=self._tick, step_us=step_us)
-        self._tick += 1
-        mode = self._arbiter.mode
-        if mode is not None:
-            trace.mode, trace.stage = mode.mode.number, int(mode.stage)
-            trace.epoch, trace.episode_id = mode.epoch, mode.episode_id
-        trace.source = int(decision.source)
-        trace.chunk_id, trace.chunk_step = decision.chunk_id, decision.chunk_step
-        trace.target = array.array("d", decision.target.tobytes())
-        trace.sent = sent
-        if decision.operator_position is not None:
-            trace.operator_position = array.array("d", decision.operator_position.tobytes())
-        if decision.policy_position is not None:
-            trace.policy_position = array.array("d", decision.policy_position.tobytes())
-        trace.limited = array.array("B", output.limited.tobytes())
-        trace.hold_reason = decision.hold_reason
+        self._output.publish(stamp, output.position, output.velocity)
+        trace = messages.trace_of(stamp, now_ns, self._tick, self._arbiter.mode, decision, output)
+        trace.step_us = step_us
         self._traces.publish(trace)
+        self._tick += 1
         self._tell(decision)
 
     def _tell(self, decision: Decision) -> None:
