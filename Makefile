@@ -38,7 +38,7 @@ test: setup ## every test but the trainer's
 	$(PYTHON) -m pytest test/unit test/integration test/system
 
 test-unit: setup ## no ROS, in seconds
-	$(PYTHON) -m pytest test/unit
+	$(PYTHON) -m pytest -n auto test/unit
 
 test-integration: setup ## real rclpy over real DDS
 	$(PYTHON) -m pytest test/integration
