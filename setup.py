@@ -18,6 +18,7 @@ NODES = {
     "filter_node": "rove_hil.ros.filter_node",
     "recorder_node": "rove_recorder.ros.recorder_node",
     "keyboard_node": "rove_hil.ros.keyboard_node",
+    "buttons_node": "rove_hil.ros.buttons_node",
 }
 
 # Under colcon the executables land in lib/rove_hil by themselves (setup.cfg). pip puts them in bin/, where
@@ -105,7 +106,7 @@ setup(
             for pattern in (package, f"{package}.*")
         ]
     ),
-    package_data={"": ["py.typed", "**/*.yaml", "**/*.xml", "**/*.j2", "**/*.css"]},
+    package_data={"": ["py.typed", "**/*.yaml", "**/*.xml", "**/*.j2", "**/*.css", "**/*.rules"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
@@ -131,6 +132,7 @@ setup(
             "bench = rove_hil.cli.bench:register",
             "episodes = rove_recorder.cli:register",
             "keyboard = rove_hil.cli.keyboard:register",
+            "inputs = rove_hil.cli.inputs:register",
         ],
         # What `rove deploy` prints when it is done; it may not import the recorder itself.
         "rove.session_summaries": ["episodes = rove_recorder.summary:summarise"],

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import rove_core.ros
-from rove_core.errors import BundleError, ConfigError
+from rove_core.errors import BundleError, ConfigError, nearest
+from rove_core.modes import TakeoverWay
 
 Value = str | int | float | bool | tuple[str, ...]
 
@@ -99,7 +100,10 @@ class Settings:
         model: the robot's joints, by name or YAML file.
         policy: folder of the bundle; None for demonstrations.
         operator: "scripted:PROFILE", "mocap:URL" or "none".
-        supervisor: "scripted", "keyboard" or "none" (somebody else presses, through topics).
+        supervisor: "scripted", "keyboard", "pedal" or "none" (somebody else presses, through topics).
+        pedals, joys: devices of the mapping that people press, each as NAME or NAME=WHERE.
+        mapping: what keys, pedals and buttons mean; None: as shipped.
+        takeover_way, takeover_groups: how, and of which joint groups (empty: all), the operator drives in a takeover.
         instruction: what the policy is told; "" for the task's usual one.
         out_dir: the session's folder.
         speed: simulated seconds per second.
@@ -112,6 +116,8 @@ class Settings:
     policy: Path | None = None
     operator: str = "none"
     supervisor: str = "none"
+    takeover_way: str = "absolute"
+    takeover_groups: tuple[str, ...] = ()
     instruction: str = ""
     episodes: int = 3
     seed: int = 0
@@ -121,6 +127,9 @@ class Settings:
     cameras: tuple[str, ...] = ("head",)
     device: str = "cpu"
     domain: int = 0
+    pedals: tuple[str, ...] = ()
+    joys: tuple[str, ...] = ()
+    mapping: Path | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot work. Raises ConfigError."""
@@ -129,8 +138,12 @@ class Settings:
             raise ConfigError(
                 f"operator '{self.operator}'", "use scripted:PROFILE, mocap:URL (tcp://host:port) or none"
             )
-        if self.supervisor not in ("scripted", "keyboard", "none"):
-            raise ConfigError(f"supervisor '{self.supervisor}'", "use scripted, keyboard or none")
+        if self.supervisor not in ("scripted", "keyboard", "pedal", "none"):
+            raise ConfigError(f"supervisor '{self.supervisor}'", "use scripted, keyboard, pedal or none")
+        if self.supervisor == "pedal" and not (self.pedals or self.joys):
+            raise ConfigError("supervisor 'pedal' has no pedal", "add --pedal three_pedals or --joy gamepad")
+        if self.takeover_way not in set(TakeoverWay):
+            raise ConfigError(f"takeover way '{self.takeover_way}'", nearest(self.takeover_way, TakeoverWay))
         if not self.simulated and (kind == "scripted" or self.supervisor == "scripted"):
             raise ConfigError(
                 f"scripted people only exist in the simulation, not around {self.robot}", "use --robot sim"
@@ -155,6 +168,8 @@ class Settings:
                 task=text["task"],
                 policy=bundle_folder(policy),
                 operator=text["operator"],
+                takeover_way=text["takeover_way"],
+                takeover_groups=tuple(name for name in text["takeover_groups"].split(",") if name),
                 supervisor=text["supervisor"] or ("scripted" if text["robot"] == "sim" else "none"),
                 episodes=int(text["episodes"]),
                 seed=int(text["seed"]),
@@ -162,9 +177,12 @@ class Settings:
                 start_stage=int(text["start_stage"]),
                 instruction=text["instruction"],
                 demonstrations=text["demonstrations"].lower() == "true",
-                cameras=tuple(name for name in text["cameras"].split(",") if name),
+                cameras=_list(text["cameras"]),
                 device=text["device"],
                 domain=domain_id(),
+                pedals=_list(text["pedals"]),
+                joys=_list(text["joys"]),
+                mapping=Path(text["mapping"]).absolute() if text["mapping"] else None,
             )
         except ValueError as error:
             raise ConfigError(f"launch arguments: {error}") from None
@@ -199,7 +217,9 @@ ARGUMENTS: Mapping[str, tuple[str, str]] = {
     "policy": ("whiteboard", "folder of a policy bundle, name of a shipped one (whiteboard, toaster), or none"),
     "instruction": ("", "what the policy is told; empty for the task's usual one"),
     "operator": ("scripted:typical", "scripted:PROFILE, mocap:URL or none"),
-    "supervisor": ("", "scripted, or none (people press through topics or `rove keyboard`); empty: what fits"),
+    "supervisor": ("", "scripted, pedal, or none (people press through topics or `rove keyboard`); empty: what fits"),
+    "takeover_way": ("absolute", "how the operator's motion becomes the robot's: absolute, clutch or blended"),
+    "takeover_groups": ("", "joint groups that the operator drives in a takeover, comma-separated; empty: all"),
     "episodes": ("3", "attempts of a scripted supervisor"),
     "seed": ("0", "of scenes and scripted people"),
     "speed": ("1.0", "simulated seconds per second"),
@@ -207,7 +227,14 @@ ARGUMENTS: Mapping[str, tuple[str, str]] = {
     "demonstrations": ("false", "the operator does the whole task"),
     "cameras": ("head", "cameras to run and record, comma-separated"),
     "device": ("cpu", "where the policy runs: cpu or cuda"),
+    "pedals": ("", "pedals of the mapping that people press, NAME or NAME=PATH, comma-separated"),
+    "joys": ("", "controllers of the mapping that people press, NAME or NAME=TOPIC, comma-separated"),
+    "mapping": ("", "what keys, pedals and buttons mean (YAML); empty: as shipped"),
 }
+
+
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(name for name in text.split(",") if name)
 
 
 def bundle_folder(policy: str) -> Path | None:
@@ -275,7 +302,12 @@ def _node(package: str, python: str, name: str, phase: Phase, parameters: Mappin
 def _supervisor(settings: Settings) -> NodeSpec:
     # Presses are dated in simulated time, but travel in real time.
     stale_event_s = max(1.0, settings.speed)
-    parameters: dict[str, Value] = {"robot": settings.model, "stale_event_s": stale_event_s}
+    parameters: dict[str, Value] = {
+        "robot": settings.model,
+        "stale_event_s": stale_event_s,
+        "takeover_way": settings.takeover_way,
+        "takeover_groups": settings.takeover_groups,
+    }
     return _node("rove_hil", "rove_hil", "supervisor_node", Phase.SUPERVISION, parameters, restart=Restart.ON_FAILURE)
 
 
@@ -339,9 +371,26 @@ def _people(settings: Settings) -> list[NodeSpec]:
             "ground_truth": settings.ground_truth,
         }
         nodes.append(_node("rove_sim", "rove_sim", "scripted_supervisor", Phase.PEOPLE, parameters, ends_session=True))
-    if settings.supervisor == "keyboard":
-        parameters = {"task": settings.task, "start_stage": settings.start_stage, "episodes": settings.episodes}
-        parameters |= {"demonstration": settings.demonstrations, "instruction": settings.told}
+    return nodes + _devices(settings)
+
+
+def _devices(settings: Settings) -> list[NodeSpec]:
+    """What people press, before a keyboard shows what that led to."""
+    nodes = []
+    attempts: dict[str, Value] = {"task": settings.task, "start_stage": settings.start_stage}
+    attempts |= {"demonstration": settings.demonstrations, "instruction": settings.told}
+    attempts["mapping"] = str(settings.mapping or "")
+    keyboard, alone = settings.supervisor == "keyboard", settings.supervisor == "pedal"
+    if settings.pedals or settings.joys:
+        # A keyboard gives the cues where there is one, and counts the attempts.
+        parameters = attempts | {"pedals": settings.pedals, "joys": settings.joys, "cues": not keyboard}
+        parameters |= {"episodes": settings.episodes if alone else 0}
+        again = Restart.ON_FAILURE
+        nodes.append(
+            _node("rove_hil", "rove_hil", "buttons_node", Phase.PEOPLE, parameters, restart=again, ends_session=alone)
+        )
+    if keyboard:
+        parameters = attempts | {"episodes": settings.episodes}
         nodes.append(
             _node("rove_hil", "rove_hil", "keyboard_node", Phase.PEOPLE, parameters, ends_session=True, terminal=True)
         )

@@ -17,6 +17,7 @@ from typing import Annotated
 import typer
 
 from rove_core.errors import ConfigError, RecordingError
+from rove_hil.cli.inputs import check_inputs
 from rove_hil.deployment import Settings, bundle_folder, describe, domain_id
 
 # Prints the table of a session's episodes: `summarise(session_dir, *, html) -> str`.
@@ -44,8 +45,14 @@ def deploy(
         str, typer.Option(help="scripted:PROFILE (expert, typical, clumsy), mocap:URL or none.")
     ] = "none",
     supervisor: Annotated[
-        str | None, typer.Option(help="scripted, keyboard or none.", show_default="fits the operator")
+        str | None, typer.Option(help="scripted, keyboard, pedal or none.", show_default="fits the operator")
     ] = None,
+    takeover_way: Annotated[
+        str, typer.Option(help="How the operator's motion becomes the robot's: absolute, clutch or blended.")
+    ] = "absolute",
+    takeover_groups: Annotated[
+        str, typer.Option(help="Joint groups that the operator drives, comma-separated.", show_default="all")
+    ] = "",
     instruction: Annotated[str, typer.Option(help="What the policy is told.", show_default="fits the task")] = "",
     episodes: Annotated[int, typer.Option(min=1, help="Attempts.")] = 3,
     seed: Annotated[int, typer.Option(min=0, help="Seed of scenes and scripted people.")] = 0,
@@ -57,6 +64,15 @@ def deploy(
     domain: Annotated[
         int | None, typer.Option(min=0, max=232, help="ROS domain.", show_default="ROS_DOMAIN_ID")
     ] = None,
+    pedal: Annotated[
+        list[str] | None, typer.Option(help="Pedal of the mapping: NAME or NAME=/dev/input/by-id/... (repeatable).")
+    ] = None,
+    joy: Annotated[
+        list[str] | None, typer.Option(help="Controller of the mapping: NAME or NAME=TOPIC (repeatable).")
+    ] = None,
+    mapping: Annotated[
+        Path | None, typer.Option(help="What keys, pedals and buttons mean.", show_default="as shipped")
+    ] = None,
     report: Annotated[bool, typer.Option(help="Write OUT/report.html with pictures and plots.")] = False,
 ) -> None:
     """Run attempts with a policy and people, and leave one episode on disk for each."""
@@ -66,6 +82,8 @@ def deploy(
     simulated = robot == "sim"
     if simulated and task not in TASKS:
         raise ConfigError(f"the simulation has no task '{task}'", f"tasks: {', '.join(TASKS)}")
+    pedals, joys = tuple(pedal or ()), tuple(joy or ())
+    check_inputs(mapping, pedals, joys)
     if supervisor is None:
         supervisor = "scripted" if simulated and not operator.startswith("mocap") else "keyboard"
     if supervisor == "keyboard" and not sys.stdin.isatty():
@@ -79,6 +97,8 @@ def deploy(
         policy=bundle_folder(policy),
         operator=operator,
         supervisor=supervisor,
+        takeover_way=takeover_way,
+        takeover_groups=tuple(name for name in takeover_groups.split(",") if name),
         instruction=instruction,
         episodes=episodes,
         seed=seed,
@@ -88,6 +108,9 @@ def deploy(
         cameras=tuple(name for name in cameras.split(",") if name),
         device=device,
         domain=domain,
+        pedals=pedals,
+        joys=joys,
+        mapping=mapping.absolute() if mapping else None,
     )
     _check_space(out)
     code = 1

@@ -11,13 +11,12 @@ import subprocess
 import termios
 import time
 import tty
-from collections.abc import Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from collections.abc import Set
 from typing import Any
 
 from rove_core.errors import RoveError
 from rove_core.modes import Event
+from rove_hil.inputs.mapping import Action, KeyboardMapping
 
 # After ESC the rest of an arrow or function key follows at once; over a slow line a little later [s].
 ESCAPE_S = 0.05
@@ -26,49 +25,36 @@ ESCAPE_S = 0.05
 _GUARDIAN = "trap '' INT TERM HUP TSTP TTOU; read -r line; [ \"$line\" = end ] || stty {settings} <{device}"
 
 
+# What people call an event, where it is not its name.
+WORDS = {
+    Event.START: "new attempt",
+    Event.TAKEOVER: "take over",
+    Event.CANCEL: "cancel alignment",
+    Event.RETRACT_MARK: "undo mark",
+    Event.SUCCEED: "success",
+    Event.FAIL: "failure",
+    Event.CLEAR: "clear fault",
+    Event.ESTOP: "EMERGENCY STOP",
+    Event.RESET: "reset e-stop",
+}
+
+
 class KeyboardError(RoveError, RuntimeError):
     """There is no terminal to read keys from."""
 
 
-@dataclass(frozen=True, slots=True)
-class Binding:
-    """What a key does. `event` is None for what is not an event of the takeover table."""
-
-    key: str
-    event: Event | None
-    help: str
-
-
-START, QUIT = "n", "q"
-
-# Two keys under the strong finger for what cannot wait; capitals for what must not happen by a slip.
-_BINDINGS = (
-    Binding(" ", Event.PAUSE, "pause"),
-    Binding("x", Event.ESTOP, "EMERGENCY STOP"),
-    Binding(START, None, "new attempt"),
-    Binding("r", Event.RESUME, "resume"),
-    Binding("t", Event.TAKEOVER, "take over"),
-    Binding("o", Event.OPERATOR_READY, "operator ready"),
-    Binding("g", Event.GO, "go"),
-    Binding("G", Event.FORCE_GO, "force go"),
-    Binding("c", Event.CANCEL, "cancel alignment"),
-    Binding("m", Event.MARK_PROGRESS, "mark progress"),
-    Binding("u", Event.RETRACT_MARK, "undo mark"),
-    Binding("h", Event.HAND_BACK, "hand back"),
-    Binding("s", Event.SUCCEED, "success"),
-    Binding("f", Event.FAIL, "failure"),
-    Binding("a", Event.ABORT, "abort"),
-    Binding("C", Event.CLEAR, "clear fault"),
-    Binding("R", Event.RESET, "reset e-stop"),
-    Binding(QUIT, None, "quit"),
-)
-BINDINGS: Mapping[str, Binding] = MappingProxyType({binding.key: binding for binding in _BINDINGS})
-
-
-def help_lines(per_line: int = 6) -> list[str]:
-    """The keys, for the screen."""
-    cells = [f"[{'space' if binding.key == ' ' else binding.key}] {binding.help}" for binding in _BINDINGS]
+def help_lines(mapping: KeyboardMapping, confirm: Set[Event], per_line: int = 6) -> list[str]:
+    """The keys, for the screen. A key that is pressed twice stands there twice."""
+    cells = [
+        f"[{f'{key} {key}' if confirm & set(action.values()) else key}] {_words(action)}"
+        for key, action in mapping.keys.items()
+    ]
+    cells.append(f"[{mapping.quit}] quit")
     return ["   ".join(cells[start : start + per_line]) for start in range(0, len(cells), per_line)]
+
+
+def _words(action: Action) -> str:
+    return " / ".join(dict.fromkeys(WORDS.get(event, event.replace("_", " ")) for event in action.values()))
 
 
 class Keyboard:

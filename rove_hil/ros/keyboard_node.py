@@ -5,33 +5,31 @@ from __future__ import annotations
 import sys
 import threading
 
-from pydantic import Field
+from diagnostic_msgs.msg import DiagnosticArray
 from rove_msgs.msg import ControlMode, SupervisorEvent
-from rove_msgs.srv import StartEpisode
 
-from rove_core.config import ConfigModel
+from rove_core.clocks import NS_PER_S
 from rove_core.errors import RoveError
-from rove_core.modes import Event, Mode, Stage
-from rove_core.ros import stamps, topics
-from rove_core.ros.node import OK, RoveNode
+from rove_core.modes import Mode, Stage
+from rove_core.ros import topics
+from rove_core.ros.node import ERROR, OK, RoveNode
 from rove_core.ros.node import main as run
-from rove_hil.inputs.keyboard import BINDINGS, QUIT, START, Binding, Keyboard, help_lines
+from rove_hil.inputs.button import Moment, Press
+from rove_hil.inputs.cues import DEVICE_LOST, REFUSED, Speaker
+from rove_hil.inputs.keyboard import Keyboard, help_lines
+from rove_hil.inputs.keys import Keys
+from rove_hil.inputs.mapping import load_mapping
 from rove_hil.progress import Progress
+from rove_hil.ros.presser import DEVICE_BACK_EVENT, DEVICE_LOST_EVENT, AttemptParameters, Presser
 
 # How often the line with the mode is drawn, and the end of the node is noticed [s].
 REFRESH_S = 0.2
 
+BELL = "\a"
 
-class KeyboardParameters(ConfigModel):
-    """Parameters of keyboard_node: what the key for a new attempt starts."""
 
-    task: str = Field("whiteboard", description="task of a new attempt")
-    instruction: str = Field("", description="what the policy is told")
-    start_stage: int = Field(0, ge=0, description="progress stage that the scene was set to")
-    demonstration: bool = Field(False, description="the operator does the whole task")
-    episodes: int = Field(0, ge=0, description="attempts, then the node ends; 0: until somebody quits")
-    operator_name: str = Field("", description="written into the episodes")
-    supervisor_name: str = Field("", description="written into the episodes")
+class KeyboardParameters(AttemptParameters):
+    """Parameters of keyboard_node."""
 
 
 class KeyboardNode(RoveNode):
@@ -41,19 +39,25 @@ class KeyboardNode(RoveNode):
 
     def configure(self) -> None:
         self._given = self.parameters(KeyboardParameters)
+        self._mapping = load_mapping(self._given.mapping)
         self._mode: ControlMode | None = None
         self._progress = Progress(self._given.episodes)
         self._keyboard = Keyboard(sys.stdin.fileno())
-        self._requests = self.create_publisher(SupervisorEvent, topics.EVENT_REQUEST, topics.QOS_EVENTS)
-        self._start = self.create_client(StartEpisode, topics.START_EPISODE)
+        self._presser = Presser(self, self._given)
+        self._speaker = Speaker(self._mapping.cues, self._say)
+        self._lost = ""
+        self._question = ""
         self.create_subscription(ControlMode, topics.MODE, self._on_mode, topics.QOS_MODE)
         self.create_subscription(SupervisorEvent, topics.EVENTS, self._on_event, topics.QOS_EVENTS)
+        self.create_subscription(DiagnosticArray, topics.DIAGNOSTICS, self._on_diagnostics, topics.QOS_DIAGNOSTICS)
         self.diagnose_with(lambda: (OK, "reading keys", {}))
 
     def activate(self) -> None:
         self._keyboard.__enter__()
         self._device = self._keyboard.name
-        for line in help_lines():
+        mapping = self._mapping
+        self._keys = Keys(self._device, mapping.keyboard, mapping.confirm.keys(), self._say)
+        for line in help_lines(mapping.keyboard, mapping.confirm.keys()):
             self._say(line)
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._read, name="keys")
@@ -62,6 +66,7 @@ class KeyboardNode(RoveNode):
     def deactivate(self) -> None:
         self._ending.set()
         self._thread.join()
+        self._speaker.close()
         self._keyboard.__exit__()
         self._show("\n")
 
@@ -70,74 +75,68 @@ class KeyboardNode(RoveNode):
     def _read(self) -> None:
         try:
             while not self._ending.is_set():
-                key = self._keyboard.read_key(REFRESH_S)
-                if key == QUIT:
+                key = self._keyboard.read_key(self._wait_s())
+                if key == self._mapping.keyboard.quit:
                     break
                 if key is not None:
-                    self._pressed(key)
+                    self._send(self._keys.press(key, self._moment()))
+                self._send(self._keys.poll(self._moment()))
                 self._draw()
         except RoveError as error:
             self._say(str(error))
         self.stop()
 
-    def _pressed(self, key: str) -> None:
-        binding = BINDINGS.get(key)
-        if key == START:
-            self._open()
-        elif binding is None or binding.event is None:
-            self._say(f"no such key: {key!r}")
-        elif not self._requests.get_subscription_count():
-            self._say("nobody listens: supervisor_node is not there")
-        else:
-            self._requests.publish(self._request(binding))
+    def _wait_s(self) -> float:
+        due_ns = self._keys.due_ns
+        return REFRESH_S if due_ns is None else min(max((due_ns - self.clock.now_ns()) / NS_PER_S, 0.0), REFRESH_S)
 
-    def _request(self, binding: Binding) -> SupervisorEvent:
-        event = SupervisorEvent(event=str(binding.event), device=self._device, expected_mode=SupervisorEvent.MODE_ANY)
-        event.stamp = stamps.to_msg(self.ros_now_ns())
-        if self._mode is not None and binding.event is not Event.ESTOP:
-            event.expected_mode = self._mode.mode
-            event.episode_id = self._mode.episode_id
-        return event
+    def _moment(self) -> Moment:
+        return Moment(self.clock.now_ns(), self.ros_now_ns(), self._presser.seen)
 
-    def _open(self) -> None:
-        if not self._start.service_is_ready():
-            self._say("nobody listens: supervisor_node is not there")
-            return
-        given = self._given
-        request = StartEpisode.Request(
-            task=given.task,
-            instruction=given.instruction,
-            start_stage=given.start_stage,
-            operator_name=given.operator_name,
-            supervisor_name=given.supervisor_name,
-            demonstration=given.demonstration,
-            device=self._device,
-        )
-        # The answer comes on /rove/events too, which is where lines are made from.
-        self._start.call_async(request)
+    def _send(self, press: Press | None) -> None:
+        if press is not None and (problem := self._presser.send(press)):
+            self._say(problem)
 
     # Screen
 
     def _on_mode(self, mode: ControlMode) -> None:
         self._mode = mode
+        self._presser.saw(mode)
+        word = Mode.from_number(mode.mode)
+        self._speaker.mode(word)
         line = self._progress.update(
-            self.clock.now_ns() / 1e9, Mode.from_number(mode.mode), Stage(mode.stage), mode.episode_id, mode.event
+            self.clock.now_ns() / NS_PER_S, word, Stage(mode.stage), mode.episode_id, mode.event
         )
         if line:
             self._say(line)
+        if mode.question and mode.question != self._question:
+            self._ring()
+            self._say(f"? {mode.question}")
+        self._question = mode.question
         if self._given.episodes and len(self._progress.finished) >= self._given.episodes:
             self.stop()
 
     def _on_event(self, event: SupervisorEvent) -> None:
         before, after = Mode.from_number(event.mode_before), Mode.from_number(event.mode_after)
+        by = f" ({event.device})" if event.device != self._device else ""
         if not event.accepted:
-            self._say(f"refused: {event.reason}")
+            self._ring()
+            self._speaker.say(REFUSED)
+            self._say(f"refused: {event.reason}{by}")
+        elif event.event in (DEVICE_LOST_EVENT, DEVICE_BACK_EVENT):
+            self._ring()
+            if event.event == DEVICE_LOST_EVENT:
+                self._speaker.say(DEVICE_LOST)
+            self._say(event.reason)
         elif before is not after:
-            self._say(
-                f"{before} -> {after}: {event.reason}" + (f" ({event.device})" if event.device != self._device else "")
-            )
+            self._say(f"{before} -> {after}: {event.reason}{by}")
         else:
-            self._say(event.event)
+            self._say(f"{event.event}{by}")
+
+    def _on_diagnostics(self, array: DiagnosticArray) -> None:
+        for status in array.status:
+            if status.name == "buttons_node":
+                self._lost = status.message if status.level == ERROR else ""
 
     def _draw(self) -> None:
         if self._mode is None:
@@ -147,7 +146,15 @@ class KeyboardNode(RoveNode):
         if self._mode.mode == ControlMode.MODE_ALIGNING:
             ready = "operator ready" if self._mode.operator_ready else "operator not ready"
             hints = f"  [{'aligned' if self._mode.gate_met else 'not aligned'}, {ready}]"
-        self._show(self._progress.line(self.clock.now_ns() / 1e9) + hints)
+        if self._question:
+            hints += f"  ? {self._question}"
+        if self._lost:
+            hints += f"  !! {self._lost}"
+        self._show(self._progress.line(self.clock.now_ns() / NS_PER_S) + hints)
+
+    def _ring(self) -> None:
+        if self._mapping.cues.bell:
+            sys.stdout.write(BELL)
 
     def _say(self, line: str) -> None:
         self._show(line + "\n")

@@ -19,7 +19,9 @@ BASE = Settings(
     speed=2.0,
 )
 SPECS = {
-    node.name: node for settings in (BASE, replace(BASE, supervisor="keyboard")) for node in describe(settings).nodes
+    node.name: node
+    for settings in (BASE, replace(BASE, supervisor="keyboard", pedals=("three_pedals",), joys=("gamepad",)))
+    for node in describe(settings).nodes
 }
 
 

@@ -70,6 +70,22 @@ def test_only_the_end_of_the_supervisor_of_attempts_ends_the_session() -> None:
     assert [name for name, node in nodes(BASE).items() if node.ends_session] == ["scripted_supervisor"]
 
 
+def test_pedals_are_read_before_a_keyboard_opens_and_end_the_session_only_without_one() -> None:
+    pressed = replace(BASE, pedals=("three_pedals=/dev/input/event7",), joys=("headset",), mapping=Path("/lab.yaml"))
+    found = nodes(replace(pressed, supervisor="keyboard"))
+    assert list(found)[-2:] == ["buttons_node", "keyboard_node"]
+    buttons, keyboard = found["buttons_node"], found["keyboard_node"]
+    assert buttons.parameters["pedals"] == ("three_pedals=/dev/input/event7",)
+    assert buttons.parameters["joys"] == ("headset",)
+    assert buttons.parameters["mapping"] == keyboard.parameters["mapping"] == "/lab.yaml"
+    assert (buttons.ends_session, buttons.parameters["cues"]) == (False, False)
+    assert buttons.restart is Restart.ON_FAILURE
+    alone = nodes(replace(pressed, supervisor="pedal"))["buttons_node"]
+    assert (alone.ends_session, alone.parameters["cues"], alone.parameters["episodes"]) == (True, True, 3)
+    # An operator's button beside a supervisor who is scripted ends nothing.
+    assert not nodes(pressed)["buttons_node"].ends_session
+
+
 def test_operator_and_retargeting_meet_on_a_port_of_the_domain() -> None:
     found = nodes(replace(BASE, domain=7))
     url = found["retarget_node"].parameters["mocap_url"]
@@ -104,6 +120,8 @@ def test_what_is_set_in_the_environment_stays() -> None:
         ({"operator": "ghost:x"}, "operator 'ghost:x'"),
         ({"operator": "none:x"}, "operator 'none:x'"),
         ({"supervisor": "nobody"}, "supervisor 'nobody'"),
+        ({"takeover_way": "blend"}, "takeover way 'blend'"),
+        ({"supervisor": "pedal"}, "has no pedal"),
         ({"policy": None}, "needs a policy"),
         ({"demonstrations": True, "operator": "none"}, "need an operator"),
         ({"robot": "iron_r01"}, "only exist in the simulation"),

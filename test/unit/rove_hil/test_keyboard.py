@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import pytest
 
-from rove_core.modes import Event
-from rove_hil.inputs.keyboard import BINDINGS, Keyboard, KeyboardError, help_lines
+from rove_hil.inputs.keyboard import Keyboard, KeyboardError, help_lines
+from rove_hil.inputs.mapping import load_mapping
 
 
 class Terminal(NamedTuple):
@@ -125,10 +125,10 @@ def test_a_pipe_is_no_keyboard() -> None:
         os.close(writing)
 
 
-def test_the_keys_cover_what_people_press_and_the_screen_shows_them() -> None:
-    bound = {binding.event for binding in BINDINGS.values()}
-    # The rest is said by watchdogs and nodes, or started with its task.
-    by_themselves = {Event.START, Event.TELEOP_START, Event.OPERATOR_LOST, Event.POLICY_STALLED, Event.FAULT}
-    assert set(Event) - by_themselves == bound - {None}
-    screen = "\n".join(help_lines())
-    assert all(binding.help in screen for binding in BINDINGS.values())
+def test_the_screen_shows_every_key_and_which_are_pressed_twice() -> None:
+    mapping = load_mapping()
+    screen = "\n".join(help_lines(mapping.keyboard, mapping.confirm.keys()))
+    assert all(f"[{key}" in screen for key in mapping.keyboard.keys)
+    assert "[x] EMERGENCY STOP" in screen
+    assert "[R R] reset e-stop" in screen
+    assert "[q] quit" in screen

@@ -1,0 +1,83 @@
+"""Presses as requests to supervisor_node, each with the mode and the attempt that the presser saw."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from rove_msgs.msg import ControlMode, SupervisorEvent
+from rove_msgs.srv import StartEpisode
+
+from rove_core.config import ConfigModel
+from rove_core.modes import Event, Mode
+from rove_core.ros import stamps, topics
+from rove_core.ros.node import RoveNode
+from rove_hil.inputs.button import Press, Seen
+
+# Facts on /rove/events that nobody pressed: a device came or went.
+DEVICE_LOST_EVENT, DEVICE_BACK_EVENT = "device_lost", "device_back"
+
+
+class AttemptParameters(ConfigModel):
+    """What a press of `start` starts."""
+
+    task: str = Field("whiteboard", description="task of a new attempt")
+    instruction: str = Field("", description="what the policy is told")
+    start_stage: int = Field(0, ge=0, description="progress stage that the scene was set to")
+    demonstration: bool = Field(False, description="the operator does the whole task")
+    episodes: int = Field(0, ge=0, description="attempts, then the node ends; 0: until somebody quits")
+    operator_name: str = Field("", description="written into the episodes")
+    supervisor_name: str = Field("", description="written into the episodes")
+    mapping: str = Field("", description="mapping file; empty for the shipped one")
+
+
+class Presser:
+    """Sends presses. Tell it of every mode: what was seen last is what a press is meant for."""
+
+    def __init__(self, node: RoveNode, given: AttemptParameters) -> None:
+        self._given = given
+        self._requests = node.create_publisher(SupervisorEvent, topics.EVENT_REQUEST, topics.QOS_EVENTS)
+        self._start = node.create_client(StartEpisode, topics.START_EPISODE)
+        self._seen = Seen()
+
+    def saw(self, mode: ControlMode) -> None:
+        """The supervisor published its mode."""
+        self._seen = Seen(Mode.from_number(mode.mode), mode.episode_id)
+
+    @property
+    def seen(self) -> Seen:
+        """The mode and attempt that somebody who presses now has seen."""
+        return self._seen
+
+    def send(self, press: Press) -> str:
+        """Send one press without waiting for the answer, which comes on /rove/events. Why it was not sent, or ""."""
+        if press.event is Event.START:
+            return self._open(press)
+        if not self._requests.get_subscription_count():
+            return f"{press.event}: nobody listens: supervisor_node is not there"
+        self._requests.publish(_request(press))
+        return ""
+
+    def _open(self, press: Press) -> str:
+        if not self._start.service_is_ready():
+            return "nobody listens: supervisor_node is not there"
+        given = self._given
+        request = StartEpisode.Request(
+            task=given.task,
+            instruction=given.instruction,
+            start_stage=given.start_stage,
+            operator_name=given.operator_name,
+            supervisor_name=given.supervisor_name,
+            demonstration=given.demonstration,
+            device=press.device,
+        )
+        self._start.call_async(request)
+        return ""
+
+
+def _request(press: Press) -> SupervisorEvent:
+    request = SupervisorEvent(event=str(press.event), device=press.device, expected_mode=SupervisorEvent.MODE_ANY)
+    request.stamp = stamps.to_msg(press.stamp_ns)
+    # An emergency stop is meant whatever the mode has become.
+    if press.seen.mode is not None and press.event is not Event.ESTOP:
+        request.expected_mode = press.seen.mode.number
+        request.episode_id = press.seen.episode_id
+    return request
