@@ -1,26 +1,23 @@
-"""Motion-capture frames and their wire: what a headset, gloves or a recording tell of the operator's body.
+"""Motion-capture frames: what a headset, gloves or a recording tell of the operator's body, and their encoding.
 
 Everything is in the operator's base frame: origin between the hips, x forward, y left, z up, metres; quaternions
 are wxyz. Pairs are (left, right). Hands are 21 MANO keypoints: wrist, then thumb, index, middle, ring, little with
 four each, tip last. A wrist's orientation has x along the fingers and z out of the back of the hand.
 
-The wire is ZeroMQ: the source binds a PUB socket, receivers connect. A message is one msgpack map (version 1):
-`schema` "rove.mocap", `version` 1, `source` (text, new at every start of a source), `sequence`, `capture_ns`,
-`tracked` (five booleans), and the arrays of `MocapFrame` as little-endian float64 or float32 bytes, or as flat lists.
+An encoded frame is one msgpack map (version 1): `schema` "rove.mocap", `version` 1, `source` (text, new at every
+start of a source), `sequence`, `capture_ns`, `tracked` (five booleans), and the arrays of `MocapFrame` as little-endian
+float64 or float32 bytes, or as flat lists. `mocap_wire` sends such messages, `mocap_file` keeps them.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter, OrderedDict
 from dataclasses import dataclass
 from typing import Any, NamedTuple
-from uuid import uuid4
 
 import msgpack
 import numpy as np
 import numpy.typing as npt
-import zmq
 
 from rove_core.errors import WireError
 
@@ -190,113 +187,3 @@ def _array(name: str, value: object, shape: tuple[int, ...]) -> FloatArray:
             )
         array = array / norm
     return array
-
-
-class MocapPublisher:
-    """The source's end of the wire. Not thread-safe: one thread sends.
-
-    Args:
-        bind_url: ZeroMQ endpoint, e.g. "tcp://127.0.0.1:5571".
-        source: name of this source; a new one at every start unless given, so that sequences may begin again at 0.
-
-    Raises:
-        WireError: the endpoint cannot be bound.
-    """
-
-    # Frames that wait for a slow receiver; beyond it the newest is dropped, so keep it near nothing.
-    QUEUE = 4
-
-    def __init__(self, bind_url: str, source: str = "") -> None:
-        self._source = source or f"mocap-{uuid4().hex[:12]}"
-        self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PUB)
-        self._socket.setsockopt(zmq.SNDHWM, self.QUEUE)
-        self._socket.setsockopt(zmq.LINGER, 0)
-        try:
-            self._socket.bind(bind_url)
-        except zmq.ZMQError as error:
-            self._socket.close()
-            raise WireError(f"cannot publish motion capture at {bind_url}: {error.strerror}") from None
-        self.url: str = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
-
-    def send(self, frame: MocapFrame) -> None:
-        """Send one frame; never blocks."""
-        self._socket.send(encode(frame, self._source), zmq.NOBLOCK)
-
-    def close(self) -> None:
-        """Free the endpoint."""
-        self._socket.close()
-
-
-class MocapReceiver:
-    """The robot's end of the wire. Has no thread: call `poll` from one thread only.
-
-    A frame that is not newer than the last one of its source is refused; a source that restarts has a new name.
-    After a gap or a reconnection it simply goes on with what arrives.
-
-    Attributes:
-        received: valid frames so far. dropped: valid frames that a newer one overtook before anybody looked.
-        rejected: refused messages by reason (oversized, malformed, schema, version, values, order).
-        last_refusal: the newest refusal in words, "" when there was none.
-    """
-
-    QUEUE = 16
-    # Messages looked at in one poll: somebody who floods the wire must not keep the caller from its work.
-    MOST_PER_POLL = 64
-    # Anything larger than this is not even received: ZeroMQ cuts the sender off.
-    HARD_LIMIT_BYTES = 1 << 20
-    # Sources whose last sequence is remembered.
-    SOURCES = 16
-
-    def __init__(self, url: str) -> None:
-        self.received = 0
-        self.dropped = 0
-        self.rejected: Counter[str] = Counter()
-        self.last_refusal = ""
-        self._last: OrderedDict[str, int] = OrderedDict()
-        self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
-        self._socket.setsockopt(zmq.RCVHWM, self.QUEUE)
-        self._socket.setsockopt(zmq.LINGER, 0)
-        self._socket.setsockopt(zmq.MAXMSGSIZE, self.HARD_LIMIT_BYTES)
-        self._socket.setsockopt(zmq.SUBSCRIBE, b"")
-        try:
-            self._socket.connect(url)
-        except zmq.ZMQError as error:
-            self._socket.close()
-            raise WireError(f"cannot receive motion capture from '{url}': {error.strerror}") from None
-
-    def poll(self, timeout_s: float) -> MocapFrame | None:
-        """The newest valid frame, waiting up to `timeout_s` [s] for a message; None when there is none."""
-        if not self._socket.poll(max(0, math.ceil(timeout_s * 1e3))):
-            return None
-        newest: MocapFrame | None = None
-        for _ in range(self.MOST_PER_POLL):
-            try:
-                data = self._socket.recv(zmq.NOBLOCK)
-            except zmq.Again:
-                break
-            frame = self._accept(data)
-            if frame is not None:
-                self.dropped += newest is not None
-                newest = frame
-        return newest
-
-    def _accept(self, data: bytes) -> MocapFrame | None:
-        try:
-            frame = decode(data)
-            last = self._last.get(frame.source, -1)
-            if frame.sequence <= last:
-                raise FrameRefusedError("order", f"sequence {frame.sequence} after {last} of source '{frame.source}'")
-        except FrameRefusedError as refusal:
-            self.rejected[refusal.reason] += 1
-            self.last_refusal = str(refusal)
-            return None
-        self._last[frame.source] = frame.sequence
-        self._last.move_to_end(frame.source)
-        if len(self._last) > self.SOURCES:
-            self._last.popitem(last=False)
-        self.received += 1
-        return frame
-
-    def close(self) -> None:
-        """Stop receiving."""
-        self._socket.close()

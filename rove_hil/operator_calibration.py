@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import mujoco
 import numpy as np
@@ -57,6 +57,21 @@ class Targets:
     palm_rotations: FloatArray
     tips: FloatArray
     tracked: Tracked
+
+    @property
+    def finite(self) -> bool:
+        """Whether every number is one."""
+        turns = (self.head_rotation, self.palm_rotations)
+        return all(np.isfinite(array).all() for array in (*turns, self.points()))
+
+    def points(self) -> FloatArray:
+        """Shoulders, elbows, palms and fingertips, shape (16, 3)."""
+        return np.concatenate([self.shoulders, self.elbows, self.palms, self.tips.reshape(-1, 3)])
+
+    def with_points(self, points: FloatArray) -> Targets:
+        """The same with other `points()`."""
+        shoulders, elbows, palms, tips = np.split(points, [2, 4, 6])
+        return replace(self, shoulders=shoulders, elbows=elbows, palms=palms, tips=tips.reshape(self.tips.shape))
 
 
 def targets_of(frame: MocapFrame, calibration: OperatorCalibration, hands: HandShapes) -> Targets:

@@ -36,13 +36,13 @@ class Weights:
     palm_rotation: float = 0.2
     head_rotation: float = 0.2
     elbow: float = 0.08
-    shoulder: float = 0.08
+    shoulder: float = 0.03
     fingertip: float = 1.0
     # Damping of the step [per rad]: the joints that nothing asks to move stay where they are. The waist is
     # slower than the arms: a person who reaches moves the arm first.
-    damping: float = 0.004
-    waist_damping: float = 0.02
-    finger_damping: float = 0.0015
+    damping: float = 0.01
+    waist_damping: float = 0.03
+    finger_damping: float = 0.006
     # Pull of tracked joints to the home pose [per rad]: bends a limb that stands exactly straight, where its tip
     # cannot say which way to bend. Costs a hundredth of a millimetre.
     posture: float = 0.001

@@ -1,13 +1,15 @@
 """Retargeting: a moment of the operator's body becomes joint positions of the robot.
 
 Each frame is a small sequence of Gauss-Newton steps from the previous solution. A step is a quadratic program, the
-tasks of `pose_tasks` with position and velocity limits of the joints as bounds, solved by daqp: an active-set
-method with a bounded number of iterations, so the time is bounded too.
+tasks of `pose_tasks` with position and velocity limits of the joints as bounds and the distances between parts of the
+robot as inequalities, solved by daqp: an active-set method with a bounded number of iterations, so the time is
+bounded too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import daqp
@@ -15,11 +17,13 @@ import numpy as np
 
 from rove_core.clocks import NS_PER_S
 from rove_core.joint_space import FloatArray, JointSpace
+from rove_hil.clearance import Clearance, Rows
 from rove_hil.hand_shape import HandShapes
 from rove_hil.kinematics import Kinematics
 from rove_hil.mocap import MocapFrame, Tracked
 from rove_hil.operator_calibration import OperatorCalibration, Targets, targets_of
 from rove_hil.pose_tasks import BodyTasks, HandTasks, Weights
+from rove_hil.target_smoother import TargetSmoother
 
 # Gauss-Newton steps per frame. Two follow motion at 72 Hz; the first frame after a reset may be anywhere.
 STEPS_TRACKING = 2
@@ -31,8 +35,13 @@ SMALLEST_STEP_RAD = 1e-5
 # Frames further apart than this say nothing about velocity; closer together is the sender's jitter [s].
 LONGEST_DT_S = 0.1
 SHORTEST_DT_S = 0.002
+# More than this is no noise of a tracker but a jump or a shake.
+MOST_NOISE_M = 0.004
+MOST_NOISE_RAD = 0.03
 # Active-set iterations per QP: it needs about as many as there are joints at a limit.
 QP_ITERATIONS = 200
+# daqp's mark of a row that gives way rather than leave no solution: position and velocity limits come first.
+QP_SOFT = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +51,11 @@ class RetargetResult:
     Attributes:
         q: joint positions [rad], shape (dim,), inside the limits.
         error: worst of the errors below [m]; infinite when not converged.
-        converged: the problem was solved; False means that q is the previous one, held.
+        converged: the problem was solved in time; False means that q is the previous one, held.
         palm_error_m: distance of the worse tracked palm from its target [m].
         fingertip_error_m: of the worst tracked fingertip, relative to its palm [m].
         group_valid: per joint group, whether the part of the operator that leads it is tracked and solved for.
+        held: why the previous pose is held, "" when it is not.
     """
 
     q: FloatArray
@@ -54,6 +64,7 @@ class RetargetResult:
     palm_error_m: float
     fingertip_error_m: float
     group_valid: Mapping[str, bool]
+    held: str = ""
 
 
 class Retargeter:
@@ -61,13 +72,16 @@ class Retargeter:
 
     The first frame after `reset` finds the operator wherever he is, without a velocity limit; from then on joints
     move no faster than their limits, by the frames' capture times. Parts that are not tracked leave their joints
-    where they are. A frame that cannot be solved (NaN, or a solver that gives up) holds the last solution and says
-    so. A frame not newer than the last one moves nothing fast: it counts as 2 ms later.
+    where they are. A frame that cannot be solved (NaN, a solver that gives up, no time left) holds the last solution
+    and says so. A frame not newer than the last one moves nothing fast: it counts as 2 ms later.
+
+    Out of reach, the palms come first, then the elbows: by weight. Fingers ask nothing of the body.
 
     Args:
         space: joints of the robot.
         calibration: of the operator's body.
         weights: of the tasks.
+        clearance: keeps the robot off itself; None leaves that to others.
     """
 
     def __init__(
@@ -75,84 +89,137 @@ class Retargeter:
         space: JointSpace,
         calibration: OperatorCalibration | None = None,
         weights: Weights | None = None,
+        clearance: Clearance | None = None,
     ) -> None:
         self._space = space
         self._calibration = calibration or OperatorCalibration()
+        self._clearance = clearance
         self._kinematics = Kinematics(space)
         body = self._kinematics.frame_from_joints(space.home)
         self._hand_shapes = HandShapes.measured_from(body, self._kinematics.site_rotations(self._kinematics.palms))
         weights = weights or Weights()
         self._body = BodyTasks(space, self._kinematics, weights)
         self._hands = HandTasks(space, self._kinematics, weights)
+        self._points, self._turns = TargetSmoother(MOST_NOISE_M), TargetSmoother(MOST_NOISE_RAD / 2)
         self.reset(space.home)
 
     def reset(self, q: FloatArray) -> None:
         """Start from `q` [rad], shape (dim,), usually the measured joints."""
         self._q = self._space.clip(np.array(q, dtype=np.float64))
         self._last_ns: int | None = None
+        self._points.reset()
+        self._turns.reset()
+        self._last_quats = np.zeros((3, 4))
 
     @property
     def q(self) -> FloatArray:
         """The last solution [rad], shape (dim,)."""
         return self._q.copy()
 
-    def solve(self, frame: MocapFrame, dt_s: float | None = None) -> RetargetResult:
+    def solve(
+        self, frame: MocapFrame, dt_s: float | None = None, out_of_time: Callable[[], bool] = lambda: False
+    ) -> RetargetResult:
         """Joint positions for `frame`.
 
         Args:
             frame: the operator's body.
             dt_s: time since the last frame for the velocity limits [s]; by default from the capture times.
+            out_of_time: asked after every step; True gives the frame up. The first frame after a reset then goes
+                on from there with the next one.
         """
         acquiring = self._last_ns is None and dt_s is None
-        reach = np.full(self._space.dim, np.inf) if acquiring else self._space.max_velocity * self._dt_s(frame, dt_s)
+        if dt_s is None:
+            dt_s = (frame.capture_ns - (self._last_ns or frame.capture_ns)) / NS_PER_S
+        dt_s = max(dt_s, SHORTEST_DT_S)
+        wanted = targets_of(frame, self._calibration, self._hand_shapes)
+        if not wanted.finite:
+            return self._hold("the frame holds no numbers")
+        reach = np.full(self._space.dim, np.inf) if acquiring else self._space.max_velocity * min(dt_s, LONGEST_DT_S)
         lower = np.maximum(self._space.lower, self._q - reach)
         upper = np.minimum(self._space.upper, self._q + reach)
-        targets = targets_of(frame, self._calibration, self._hand_shapes)
         q = self._q.copy()
-        if not self._descend(q, targets, lower, upper, STEPS_ACQUIRING if acquiring else STEPS_TRACKING):
-            nowhere = dict.fromkeys(self._space.groups, False)
-            return RetargetResult(self._q.copy(), np.inf, False, np.inf, np.inf, nowhere)
+        steps = STEPS_ACQUIRING if acquiring else STEPS_TRACKING
+        held = self._descend(q, self._smooth(frame, dt_s), lower, upper, steps, out_of_time)
+        if held:
+            if acquiring and np.isfinite(q).all():
+                self._q = q
+            return self._hold(held)
         self._q = q
         self._last_ns = frame.capture_ns
         self._kinematics.forward(q)
-        palm = float(self._body.palm_errors(targets).max())
-        tip = float(np.linalg.norm(self._hands.tip_errors(targets), axis=1).max())
-        return RetargetResult(q.copy(), max(palm, tip), True, palm, tip, self._group_valid(targets.tracked))
+        # Against what the operator asked for, not against what was made of it.
+        palm = float(self._body.palm_errors(wanted).max())
+        tip = float(np.linalg.norm(self._hands.tip_errors(wanted), axis=1).max())
+        return RetargetResult(q.copy(), max(palm, tip), True, palm, tip, self._group_valid(wanted.tracked))
 
-    def _dt_s(self, frame: MocapFrame, dt_s: float | None) -> float:
-        if dt_s is None:
-            dt_s = (frame.capture_ns - (self._last_ns or frame.capture_ns)) / NS_PER_S
-        return min(max(dt_s, SHORTEST_DT_S), LONGEST_DT_S)
+    def _hold(self, reason: str) -> RetargetResult:
+        nowhere = dict.fromkeys(self._space.groups, False)
+        return RetargetResult(self._q.copy(), np.inf, False, np.inf, np.inf, nowhere, reason)
 
-    def _descend(self, q: FloatArray, targets: Targets, lower: FloatArray, upper: FloatArray, steps: int) -> bool:
-        """Move `q` in place towards the targets. False when a step could not be found; q is then of no use."""
+    def _smooth(self, frame: MocapFrame, dt_s: float) -> Targets:
+        """The targets of `frame` without the tracker's noise."""
+        quats = np.concatenate([frame.head_quat[None], frame.wrist_quats])
+        quats[(quats * self._last_quats).sum(axis=1) < 0.0] *= -1.0  # the same rotations, from the near side
+        self._last_quats = quats
+        quats = self._turns.smooth(quats, dt_s)
+        quats /= np.linalg.norm(quats, axis=1, keepdims=True)
+        frame = dataclasses.replace(frame, head_quat=quats[0], wrist_quats=quats[1:])
+        targets = targets_of(frame, self._calibration, self._hand_shapes)
+        return targets.with_points(self._points.smooth(targets.points(), dt_s))
+
+    def _descend(
+        self,
+        q: FloatArray,
+        targets: Targets,
+        lower: FloatArray,
+        upper: FloatArray,
+        steps: int,
+        out_of_time: Callable[[], bool],
+    ) -> str:
+        """Move `q` in place towards the targets. Why it failed, "" when it did not; q is then of no use."""
         for _ in range(steps):
             self._kinematics.forward(q)
             largest = 0.0
+            rows = None if self._clearance is None else self._clearance.rows(q, self._body.columns)
             for tasks in (self._body, self._hands):
                 hessian, gradient = tasks.linearise(q, targets)
                 columns = tasks.columns
-                step = self._solve_qp(hessian, gradient, lower[columns] - q[columns], upper[columns] - q[columns])
+                room = lower[columns] - q[columns], upper[columns] - q[columns]
+                step = _solve_qp(hessian, gradient, *room, rows if tasks is self._body else None)
                 if step is None:
-                    return False
+                    return "the solver found nothing"
                 q[columns] += step
                 largest = max(largest, float(np.abs(step).max()))
             np.clip(q, lower, upper, out=q)
+            if out_of_time():
+                return "out of time"
             if largest < SMALLEST_STEP_RAD:
                 break
-        return True
-
-    def _solve_qp(
-        self, hessian: FloatArray, gradient: FloatArray, low: FloatArray, high: FloatArray
-    ) -> FloatArray | None:
-        if not np.isfinite(gradient).all():
-            return None
-        upper = np.minimum(high, LARGEST_STEP_RAD)
-        lower = np.maximum(low, -LARGEST_STEP_RAD)
-        no_rows = np.zeros((0, len(gradient)))
-        step, _, flag, _ = daqp.solve(hessian, gradient, no_rows, upper, lower, iter_limit=QP_ITERATIONS)
-        return np.asarray(step) if flag > 0 and np.isfinite(step).all() else None
+        return ""
 
     def _group_valid(self, tracked: Tracked) -> dict[str, bool]:
         parts = {**tracked._asdict(), "waist": tracked.left_arm or tracked.right_arm}
         return {group: parts.get(group, False) for group in self._space.groups}
+
+
+def _solve_qp(
+    hessian: FloatArray, gradient: FloatArray, low: FloatArray, high: FloatArray, rows: Rows | None
+) -> FloatArray | None:
+    """The step [rad] that minimises x' H x / 2 + g' x inside low, high and above the rows; None when there is none."""
+    upper = np.minimum(high, LARGEST_STEP_RAD)
+    lower = np.maximum(low, -LARGEST_STEP_RAD)
+    if rows is None or not len(rows.least):
+        no_rows = np.zeros((0, len(gradient)))
+        step, _, flag, _ = daqp.solve(hessian, gradient, no_rows, upper, lower, iter_limit=QP_ITERATIONS)
+    else:
+        count = len(rows.least)
+        step, _, flag, _ = daqp.solve(
+            hessian,
+            gradient,
+            rows.jacobian,
+            np.concatenate([upper, np.full(count, np.inf)]),
+            np.concatenate([lower, rows.least]),
+            np.concatenate([np.zeros(len(upper), np.int32), np.full(count, QP_SOFT, np.int32)]),
+            iter_limit=QP_ITERATIONS,
+        )
+    return np.asarray(step) if flag > 0 and np.isfinite(step).all() else None

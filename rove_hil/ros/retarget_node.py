@@ -22,7 +22,8 @@ from rove_core.joint_space import FloatArray, JointSpace
 from rove_core.ros import stamps, topics
 from rove_core.ros.node import OK, WARN, RoveNode
 from rove_core.ros.node import main as run
-from rove_hil.mocap import MocapFrame, MocapReceiver
+from rove_hil.mocap import MocapFrame
+from rove_hil.mocap_wire import MocapReceiver
 from rove_hil.operator_calibration import OperatorCalibration
 from rove_hil.retarget import Retargeter, RetargetResult
 

@@ -1,16 +1,13 @@
-"""The motion-capture wire: what goes in comes out, and nothing else gets in."""
+"""Motion-capture frames as messages: what goes in comes out, and nothing else gets in."""
 
 from __future__ import annotations
 
 import dataclasses
-import time
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgpack
 import numpy as np
 import pytest
-import zmq
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,9 +17,6 @@ from rove_hil.kinematics import Kinematics
 from rove_hil.mocap import (
     MAX_BYTES,
     FrameRefusedError,
-    MocapFrame,
-    MocapPublisher,
-    MocapReceiver,
     Tracked,
     decode,
     encode,
@@ -119,95 +113,3 @@ def test_a_damaged_byte_is_refused_or_still_a_frame_with_sane_numbers(place: int
     except FrameRefusedError:
         return
     assert all(np.abs(getattr(frame, name)).max() < 5.0 for name in ARRAYS)
-
-
-class Wire:
-    """A raw publisher, which can send anything, and a receiver of it."""
-
-    def __init__(self) -> None:
-        self.socket = zmq.Context.instance().socket(zmq.PUB)
-        self.socket.setsockopt(zmq.LINGER, 0)
-        port = self.socket.bind_to_random_port("tcp://127.0.0.1")
-        self.receiver = MocapReceiver(f"tcp://127.0.0.1:{port}")
-        # Frames are lost until the subscription has arrived: send until one comes through.
-        self.until(lambda: self.receiver.received > 0, lambda: self.send(FRAME, source="hello"))
-
-    def send(self, frame: MocapFrame, sequence: int = 7, source: str = "test") -> None:
-        self.socket.send(encode(dataclasses.replace(frame, sequence=sequence), source))
-
-    def until(self, met: Callable[[], bool], again: Callable[[], None] = lambda: None) -> list[MocapFrame]:
-        frames = []
-        deadline = time.monotonic() + 10.0
-        while not met():
-            assert time.monotonic() < deadline, "nothing came through the wire"
-            again()
-            frame = self.receiver.poll(0.02)
-            frames += [frame] if frame else []
-        return frames
-
-    def close(self) -> None:
-        self.receiver.close()
-        self.socket.close()
-
-
-@pytest.fixture
-def wire() -> Iterator[Wire]:
-    wire = Wire()
-    yield wire
-    wire.close()
-
-
-def test_the_receiver_gives_the_newest_frame_and_counts_those_it_overtook(wire: Wire) -> None:
-    before = wire.receiver.received
-    for sequence in range(1, 6):
-        wire.send(FRAME, sequence)
-    frames = wire.until(lambda: wire.receiver.received == before + 5)
-    assert frames[-1].sequence == 5
-    assert wire.receiver.dropped >= 5 - len(frames)
-    assert len(frames) + wire.receiver.dropped >= 5
-
-
-def test_old_and_repeated_frames_are_refused_until_the_source_has_a_new_name(wire: Wire) -> None:
-    for sequence in (5, 5, 4):
-        wire.send(FRAME, sequence)
-    wire.until(lambda: wire.receiver.rejected["order"] >= 2)
-    assert "sequence 4 after 5" in wire.receiver.last_refusal
-    wire.send(FRAME, 0, source="restarted")
-    assert wire.until(lambda: wire.receiver.received >= 3)[-1].source == "restarted"
-
-
-def test_garbage_between_frames_is_counted_by_reason_and_costs_no_frame(wire: Wire) -> None:
-    wire.receiver.rejected.clear()
-    before = wire.receiver.received
-    for _ in range(50):
-        wire.socket.send(b"garbage")
-    wire.socket.send(b"\x00" * (MAX_BYTES + 1))
-    # Wait until it is gone: a flood may rightly push frames out of the bounded queue.
-    wire.until(lambda: wire.receiver.rejected["oversized"] == 1 or wire.receiver.rejected["malformed"] >= 50)
-    wire.send(FRAME, 8)
-    frames = wire.until(lambda: wire.receiver.received == before + 1)
-    assert frames[-1].sequence == 8
-
-
-def test_publisher_and_receiver_meet(wire: Wire) -> None:
-    publisher = MocapPublisher("tcp://127.0.0.1:0")
-    receiver = MocapReceiver(publisher.url)
-    try:
-        sequence = 0
-        deadline = time.monotonic() + 10.0
-        while (frame := receiver.poll(0.02)) is None:
-            assert time.monotonic() < deadline
-            publisher.send(dataclasses.replace(FRAME, sequence=sequence))
-            sequence += 1
-        np.testing.assert_allclose(frame.hands, FRAME.hands)
-        assert frame.source.startswith("mocap-")
-        with pytest.raises(WireError, match="cannot publish"):
-            MocapPublisher(publisher.url)
-    finally:
-        receiver.close()
-        publisher.close()
-
-
-def test_an_address_that_is_none_is_one_clear_line() -> None:
-    with pytest.raises(WireError, match="nonsense"):
-        MocapReceiver("nonsense")
