@@ -6,12 +6,15 @@ Pure: times come as arguments, what the rest of the system says comes as `Condit
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+from dataclasses import dataclass, field, replace
 
 from rove_core.clocks import NS_PER_S
 from rove_core.errors import IllegalEventError
-from rove_core.modes import Event, Mode, Stage, TakeoverWay
-from rove_hil.takeover import OUTCOMES, step
+from rove_core.modes import Event, Mode, Stage
+from rove_hil.attempt import Answer, Attempt, Conditions, Press, Rules, State
+from rove_hil.takeover import ATTEMPT_MODES, OUTCOMES, step
+from rove_hil.takeover_choice import TakeoverRequest
 
 # Who acts when the supervisor acts by itself.
 SELF = "node:supervisor_node"
@@ -19,111 +22,8 @@ SELF = "node:supervisor_node"
 # These are obeyed whoever pressed, whenever, whatever they thought the mode was.
 UNCONDITIONAL = (Event.ESTOP, Event.FAULT)
 
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One attempt at a task: one episode on disk.
-
-    Attributes:
-        takeover_way, operator_groups: how, and of which joint groups (empty: all), the operator drives in a takeover.
-    """
-
-    episode_id: str
-    task: str
-    instruction: str = ""
-    start_stage: int = 0
-    operator_name: str = ""
-    supervisor_name: str = ""
-    demonstration: bool = False
-    metadata_json: str = ""
-    takeover_way: TakeoverWay = TakeoverWay.ABSOLUTE
-    operator_groups: tuple[str, ...] = ()
-
-    @property
-    def policy_shares(self) -> bool:
-        """Whether the policy keeps a part of the robot during a takeover."""
-        return not self.demonstration and (self.takeover_way is TakeoverWay.BLENDED or bool(self.operator_groups))
-
-
-@dataclass(frozen=True, slots=True)
-class Press:
-    """A request: somebody pressed something.
-
-    Attributes:
-        stamp_ns: when, ROS clock [ns]; 0 when the presser did not say.
-        episode_id: the attempt that was meant; "" means whichever is open.
-        expected_mode: the mode that the presser saw; None when not known.
-    """
-
-    event: Event
-    device: str
-    stamp_ns: int = 0
-    episode_id: str = ""
-    expected_mode: Mode | None = None
-    payload: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Conditions:
-    """What the rest of the system says at the moment of a press. "" means that nothing is wrong.
-
-    Attributes:
-        now_ns: ROS clock [ns].
-        gate_met, gate_reason: of the alignment gate.
-        recording_problem: why an attempt could not be recorded or controlled.
-        policy_problem: why the policy could not take over.
-        fault_cause: what is wrong with the robot's side right now.
-    """
-
-    now_ns: int
-    gate_met: bool = False
-    gate_reason: str = ""
-    recording_problem: str = ""
-    policy_problem: str = ""
-    fault_cause: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What became of one press. `attempt` is the one it belonged to, also when it ended it."""
-
-    press: Press
-    accepted: bool
-    reason: str
-    before: Mode
-    after: Mode
-    epoch: int
-    attempt: Attempt | None
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """What `ControlMode` says."""
-
-    mode: Mode
-    stage: Stage
-    epoch: int
-    since_ns: int
-    attempt: Attempt | None
-    event: str
-    event_device: str
-    event_stamp_ns: int
-    reason: str
-    operator_ready: bool
-    policy_runs: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """Limits on presses.
-
-    Attributes:
-        debounce_s: the same event from the same device within this time is one press [s].
-        stale_s: a press that is older, or stamped further in the future, is refused [s].
-    """
-
-    debounce_s: float = 0.25
-    stale_s: float = 1.0
+# What a person is asked between two attempts.
+RESET_QUESTION = "scene reset? then start the next attempt"
 
 
 @dataclass(slots=True)
@@ -138,8 +38,12 @@ class SupervisorCore:
     since_ns: int
     rules: Rules = field(default_factory=Rules)
     mode: Mode = Mode.IDLE
+    # As it is in force: one press may ask for another takeover than the attempt was opened with.
     attempt: Attempt | None = None
     operator_ready: bool = False
+    question: str = ""
+    _opened: Attempt | None = None
+    _due_ns: int = 0
     _marked: bool = False
     _event: str = ""
     _event_device: str = ""
@@ -178,6 +82,7 @@ class SupervisorCore:
             reason=self._reason,
             operator_ready=self.operator_ready,
             policy_runs=self.policy_runs,
+            question=self.question,
         )
 
     # What it does
@@ -186,43 +91,63 @@ class SupervisorCore:
         """Begin an attempt: IDLE -> ROLLOUT, or -> ALIGNING for a demonstration."""
         event = Event.TELEOP_START if attempt.demonstration else Event.START
         press = Press(event, device, conditions.now_ns, attempt.episode_id, payload=attempt.metadata_json)
-        problem = conditions.fault_cause or conditions.recording_problem
-        if not attempt.demonstration:
-            problem = problem or conditions.policy_problem
         try:
             after = step(self.mode, event)
-            if problem:
-                raise IllegalEventError(problem)
+            if problems := _start_problems(attempt, conditions):
+                raise IllegalEventError(problems)
         except IllegalEventError as refusal:
             return self._refuse(press, str(refusal))
-        self.attempt = attempt
-        return self._enter(press, after, conditions.now_ns, f"attempt {attempt.episode_id} began")
+        self.attempt = self._opened = attempt
+        self._postpone(conditions)
+        return self._enter(press, after, conditions, f"attempt {attempt.episode_id} began")
 
     def press(self, press: Press, conditions: Conditions) -> list[Answer]:
         """Apply one press. One answer, and one more for each step that the supervisor adds by itself."""
         try:
             if press.event not in UNCONDITIONAL:
-                self._check_press(press, conditions.now_ns)
+                self._check_press(press, conditions)
             after = step(self.mode, press.event)
             self._check_guards(press.event, conditions)
         except IllegalEventError as refusal:
             return [self._refuse(press, str(refusal))]
-        self._pressed_ns[press.device, press.event] = conditions.now_ns
-        answers = [self._enter(press, after, conditions.now_ns, _reason_of(press))]
+        self._pressed_ns[press.device, press.event] = conditions.control_ns
+        reason = _reason_of(press)
+        if press.event in (Event.GO, Event.FORCE_GO) and conditions.alignment:
+            press = replace(press, payload=_with_alignment(press.payload, conditions.alignment))
+        answers = [self._enter(press, after, conditions, reason)]
         followed = self._follow_up(press.event, conditions)
         return answers + ([followed] if followed else [])
+
+    def watch_time(self, conditions: Conditions) -> list[Answer]:
+        """At the end of an attempt's time: pause and ask. Whether it failed is for a person to say."""
+        limit_s = self.rules.max_attempt_s
+        asked = self.question or not limit_s
+        if asked or self.mode not in ATTEMPT_MODES or conditions.control_ns < self._due_ns:
+            return []
+        answers = []
+        if self.mode is not Mode.PAUSED:
+            press = Press(Event.PAUSE, SELF, conditions.now_ns, payload=f"time limit {limit_s:g} s reached")
+            answers = self.press(press, conditions)
+        go_on = "take over" if self.attempt is not None and self.attempt.demonstration else "resume"
+        self.question = f"time limit {limit_s:g} s reached: success, failure or abort? {go_on} to go on"
+        return answers
 
     def disown(self, episode_id: str, now_ns: int) -> Answer | None:
         """Close, as aborted, an attempt that a supervisor before this one left open. None when one is open here."""
         if self.mode is not Mode.IDLE or self._event:
             return None
         press = Press(Event.ABORT, SELF, now_ns, episode_id)
-        return self._enter(press, Mode.IDLE, now_ns, f"supervisor_node restarted during attempt {episode_id}")
+        reason = f"supervisor_node restarted during attempt {episode_id}"
+        return self._enter(press, Mode.IDLE, Conditions(now_ns), reason)
 
-    def _check_press(self, press: Press, now_ns: int) -> None:
+    def _postpone(self, conditions: Conditions) -> None:
+        """The attempt has its whole time from now on."""
+        self._due_ns = conditions.control_ns + int(self.rules.max_attempt_s * NS_PER_S)
+
+    def _check_press(self, press: Press, conditions: Conditions) -> None:
         """Refuse what cannot have been meant for this moment."""
         if press.stamp_ns:
-            age_s = (now_ns - press.stamp_ns) / NS_PER_S
+            age_s = (conditions.now_ns - press.stamp_ns) / NS_PER_S
             if age_s > self.rules.stale_s:
                 raise IllegalEventError(
                     f"'{press.event}' was pressed {age_s:.1f} s ago, limit {self.rules.stale_s:.1f} s"
@@ -237,7 +162,7 @@ class SupervisorCore:
                 f"'{press.event}' was meant for attempt {press.episode_id}, open is {open_id or 'none'}"
             )
         last_ns = self._pressed_ns.get((press.device, press.event))
-        if last_ns is not None and 0 <= now_ns - last_ns < self.rules.debounce_s * NS_PER_S:
+        if last_ns is not None and 0 <= conditions.control_ns - last_ns < self.rules.debounce_s * NS_PER_S:
             raise IllegalEventError(
                 f"'{press.event}' from {press.device} repeated within {self.rules.debounce_s:.2f} s"
             )
@@ -264,19 +189,23 @@ class SupervisorCore:
             return "a demonstration has no policy to resume"
         return conditions.fault_cause or conditions.policy_problem
 
-    def _enter(self, press: Press, after: Mode, now_ns: int, reason: str) -> Answer:
+    def _enter(self, press: Press, after: Mode, conditions: Conditions, reason: str) -> Answer:
         """Take the step: mode, epoch, and what the mode's change makes true or false."""
         before, attempt = self.mode, self.attempt
         self.mode = after
         if after is not before:
             self.epoch += 1
-            self.since_ns = now_ns
+            self.since_ns = conditions.now_ns
             self.operator_ready = False
             # Who lost the robot on the way finds into it anew: the next takeover has its own mark.
             self._marked = False
+            if after in (Mode.ROLLOUT, Mode.ALIGNING) and self.question:
+                self.question = ""
+                self._postpone(conditions)
         event: str = press.event
         if after is Mode.IDLE:
-            self.attempt = None
+            self.attempt = self._opened = None
+            self.question = RESET_QUESTION if self.rules.confirm_reset else ""
             if press.event is Event.RESET and attempt is not None:
                 event, reason = Event.ABORT, "aborted by an emergency stop"
         match press.event:
@@ -288,22 +217,30 @@ class SupervisorCore:
                 self._marked = True
             case Event.RETRACT_MARK:
                 self._marked = False
+            case Event.TAKEOVER:
+                self._choose_takeover(press.takeover)
+            case Event.RESUME:
+                self.attempt = self._opened
         self._event, self._event_device, self._reason = event, press.device, reason
-        self._event_stamp_ns = press.stamp_ns or now_ns
+        self._event_stamp_ns = press.stamp_ns or conditions.now_ns
         return Answer(press, True, reason, before, after, self.epoch, attempt)
+
+    def _choose_takeover(self, request: TakeoverRequest) -> None:
+        opened = self._opened
+        if opened is not None:
+            way = opened.takeover_way if request.way is None else request.way
+            groups = opened.operator_groups if request.groups is None else request.groups
+            self.attempt = replace(opened, takeover_way=way, operator_groups=groups)
 
     def _follow_up(self, event: Event, conditions: Conditions) -> Answer | None:
         """The step that the supervisor adds: PAUSED is only passed through after these."""
-        now_ns = conditions.now_ns
         if event is Event.HAND_BACK and not self._resume_problem(conditions):
-            return self._enter(
-                Press(Event.RESUME, SELF, now_ns), step(self.mode, Event.RESUME), now_ns, "handed back to the policy"
-            )
-        if event is Event.CLEAR and self.attempt is None:
-            return self._enter(
-                Press(Event.ABORT, SELF, now_ns), step(self.mode, Event.ABORT), now_ns, "no attempt was open"
-            )
-        return None
+            added, reason = Event.RESUME, "handed back to the policy"
+        elif event is Event.CLEAR and self.attempt is None:
+            added, reason = Event.ABORT, "no attempt was open"
+        else:
+            return None
+        return self._enter(Press(added, SELF, conditions.now_ns), step(self.mode, added), conditions, reason)
 
     def _refuse(self, press: Press, reason: str) -> Answer:
         return Answer(press, False, reason, self.mode, self.mode, self.epoch, self.attempt)
@@ -313,3 +250,16 @@ def _reason_of(press: Press) -> str:
     """One line for people: what happened, and what the presser wrote to it."""
     what = "attempt ended: " + press.event if press.event in OUTCOMES else str(press.event)
     return f"{what} ({press.payload})" if press.payload and len(press.payload) <= 200 else what
+
+
+def _start_problems(attempt: Attempt, conditions: Conditions) -> str:
+    """Everything that keeps `attempt` from beginning, one line each; "" when nothing does."""
+    policy_problem = "" if attempt.demonstration else conditions.policy_problem
+    known = (conditions.fault_cause, conditions.recording_problem, policy_problem, *conditions.not_ready)
+    return "\n".join(dict.fromkeys(filter(None, known)))
+
+
+def _with_alignment(payload: str, alignment: str) -> str:
+    """The payload of a go with the errors at that moment, and whatever the presser wrote."""
+    said = {"said": payload} if payload else {}
+    return json.dumps({**said, "alignment": json.loads(alignment)})

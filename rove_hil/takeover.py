@@ -35,11 +35,13 @@ def _table() -> dict[tuple[Mode, Event], Mode]:
         (Mode.ALIGNING, Event.GO): Mode.TAKEOVER,
         (Mode.ALIGNING, Event.FORCE_GO): Mode.TAKEOVER,
         (Mode.ALIGNING, Event.CANCEL): Mode.PAUSED,
+        (Mode.ALIGNING, Event.PAUSE): Mode.PAUSED,
         #
         (Mode.TAKEOVER, Event.OPERATOR_LOST): Mode.ALIGNING,
         (Mode.TAKEOVER, Event.MARK_PROGRESS): Mode.TAKEOVER,
         (Mode.TAKEOVER, Event.RETRACT_MARK): Mode.TAKEOVER,
         (Mode.TAKEOVER, Event.HAND_BACK): Mode.PAUSED,
+        (Mode.TAKEOVER, Event.PAUSE): Mode.PAUSED,
         #
         (Mode.FAULT, Event.CLEAR): Mode.PAUSED,
         (Mode.FAULT, Event.FAIL): Mode.IDLE,

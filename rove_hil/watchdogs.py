@@ -6,7 +6,7 @@ All times are of the control clock [ns].
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rove_core.clocks import NS_PER_S
 from rove_core.modes import Event, Mode
@@ -24,30 +24,49 @@ class Limits:
     joint_states_stale_s: float = 0.5
     trace_stale_s: float = 0.5
     recorder_stale_s: float = 2.0
+    camera_stale_s: float = 2.0
+    ghost_stale_s: float = 1.0
 
 
 @dataclass(slots=True)
 class Watch:
-    """When each part was heard last. None: never."""
+    """When each part was heard last. None: never.
+
+    Attributes:
+        cameras: those that have to arrive before an attempt begins.
+        operator: whether somebody has to be tracked before an attempt begins.
+    """
 
     limits: Limits
+    cameras: tuple[str, ...] = ()
+    operator: bool = False
     joint_states_ns: int | None = None
     trace_ns: int | None = None
     teleop_ns: int | None = None
+    ghost_ns: int | None = None
     recorder_ns: int | None = None
     recorder_fault: str = ""
+    camera_ns: dict[str, int] = field(default_factory=dict)
+    _tracked_ns: int | None = None
+    _not_tracked: str = ""
     _hold_since_ns: int | None = None
     _hold_reason: str = ""
     _hold_epoch: int = -1
 
     def heard_trace(self, now_ns: int, epoch: int, hold_reason: str) -> None:
-        """The filter reported a tick of `epoch`; `hold_reason` is "" when it followed somebody."""
+        """The filter reported a tick of `epoch`; `hold_reason` says why it held, "" when it followed somebody."""
         self.trace_ns = now_ns
         if not hold_reason:
             self._hold_since_ns = None
         elif self._hold_since_ns is None or epoch != self._hold_epoch:
             self._hold_since_ns = now_ns
         self._hold_reason, self._hold_epoch = hold_reason, epoch
+
+    def heard_operator(self, now_ns: int, not_tracked: str) -> None:
+        """A pose of the operator came; `not_tracked` names the joint groups that it lacks and needs."""
+        self.teleop_ns, self._not_tracked = now_ns, not_tracked
+        if not not_tracked:
+            self._tracked_ns = now_ns
 
     def heard_recorder(self, now_ns: int, fault: str) -> None:
         """The recorder reported; `fault` is "" when it can record."""
@@ -70,6 +89,22 @@ class Watch:
         """What makes it wrong to move the robot at all, "" when nothing does."""
         return self.joint_states_problem(now_ns) or self.trace_problem(now_ns)
 
+    def not_ready(self, now_ns: int) -> tuple[str, ...]:
+        """What has to be there before an attempt begins and is not, one line each."""
+        limits = self.limits
+        problems = [
+            self.joint_states_problem(now_ns),
+            self.trace_problem(now_ns),
+            self.recorder_problem(now_ns),
+            *(
+                _silent(f"camera {name}", self.camera_ns.get(name), now_ns, limits.camera_stale_s)
+                for name in self.cameras
+            ),
+        ]
+        if self.operator and _silent("", self.ghost_ns, now_ns, limits.ghost_stale_s):
+            problems.append("the operator is not tracked")
+        return tuple(filter(None, problems))
+
     def judge(self, now_ns: int, mode: Mode, epoch: int, mode_since_ns: int) -> tuple[Event, str] | None:
         """The event that the situation calls for, with the reason, or None.
 
@@ -86,10 +121,14 @@ class Watch:
         if mode is Mode.ROLLOUT and held_ns > self.limits.policy_stall_s * NS_PER_S:
             return Event.POLICY_STALLED, f"no usable action for {held_ns / NS_PER_S:.1f} s: {self._hold_reason}"
         if mode is Mode.TAKEOVER:
+            limit_ns = self.limits.operator_stale_s * NS_PER_S
             unheard_ns = now_ns - max(self.teleop_ns or 0, mode_since_ns)
-            if unheard_ns > self.limits.operator_stale_s * NS_PER_S:
+            if unheard_ns > limit_ns:
                 return Event.OPERATOR_LOST, f"no operator pose for {unheard_ns / NS_PER_S:.2f} s"
-            if held_ns > self.limits.operator_stale_s * NS_PER_S:
+            untracked_ns = now_ns - max(self._tracked_ns or 0, mode_since_ns)
+            if untracked_ns > limit_ns:
+                return Event.OPERATOR_LOST, f"{self._not_tracked} not tracked for {untracked_ns / NS_PER_S:.2f} s"
+            if held_ns > limit_ns:
                 return Event.OPERATOR_LOST, f"the filter holds for {held_ns / NS_PER_S:.2f} s: {self._hold_reason}"
         return None
 

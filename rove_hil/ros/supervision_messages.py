@@ -4,52 +4,23 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from rove_msgs.msg import ControlMode, SupervisorEvent
 from rove_msgs.srv import StartEpisode
 
 from rove_core.errors import ConfigError, IllegalEventError, nearest
-from rove_core.modes import Event, Mode, TakeoverWay
+from rove_core.modes import Event, Mode
 from rove_core.ros import stamps
-from rove_hil.supervision import Answer, Attempt, Press, State
+from rove_hil.attempt import Answer, Attempt, Press, State
+from rove_hil.takeover_choice import AS_OPENED, TakeoverChoice
 
 
-@dataclass(frozen=True, slots=True)
-class TakeoverChoice:
-    """How takeovers go in attempts that do not say.
-
-    Attributes:
-        way: how the operator's motion becomes the robot's.
-        groups: joint groups that the operator drives; empty for all.
-        known: the robot's joint groups.
-    """
-
-    way: TakeoverWay
-    groups: tuple[str, ...]
-    known: tuple[str, ...]
-
-    def way_of(self, text: str) -> TakeoverWay:
-        """The way that was asked for, the default for "". Raises ConfigError."""
-        if text and text not in set(TakeoverWay):
-            raise ConfigError(f"no takeover way '{text}', {nearest(text, set(TakeoverWay))}")
-        return TakeoverWay(text) if text else self.way
-
-    def groups_of(self, names: Iterable[str]) -> tuple[str, ...]:
-        """The joint groups that were asked for in the robot's order, the default for none. Raises ConfigError."""
-        asked = set(names)
-        for name in asked - set(self.known):
-            raise ConfigError(f"takeover: the robot has no joint group '{name}', {nearest(name, set(self.known))}")
-        return tuple(name for name in self.known if name in asked) or self.groups
-
-
-def press_of(message: SupervisorEvent) -> Press:
+def press_of(message: SupervisorEvent, choice: TakeoverChoice) -> Press:
     """A request as a press.
 
     Raises:
-        IllegalEventError: an event or a mode that does not exist.
+        IllegalEventError: an event or a mode that does not exist, or a takeover of joint groups that the robot lacks.
     """
     if message.event not in set(Event):
         raise IllegalEventError(f"no event '{message.event}', {nearest(message.event, set(Event))}")
@@ -59,6 +30,12 @@ def press_of(message: SupervisorEvent) -> Press:
             expected = Mode.from_number(message.expected_mode)
         except ValueError:
             raise IllegalEventError(f"no mode has the number {message.expected_mode}") from None
+    takeover = AS_OPENED
+    if message.event == Event.TAKEOVER:
+        try:
+            takeover = choice.request_of(message.payload)
+        except ConfigError as error:
+            raise IllegalEventError(str(error)) from None
     return Press(
         event=Event(message.event),
         device=message.device or "unknown",
@@ -66,6 +43,7 @@ def press_of(message: SupervisorEvent) -> Press:
         episode_id=message.episode_id,
         expected_mode=expected,
         payload=message.payload,
+        takeover=takeover,
     )
 
 
@@ -119,6 +97,7 @@ def mode_message(state: State, now_ns: int, *, gate_met: bool) -> ControlMode:
         operator_ready=state.operator_ready,
         gate_met=gate_met,
         policy_runs=state.policy_runs,
+        question=state.question,
     )
     if (attempt := state.attempt) is not None:
         message.episode_id = attempt.episode_id

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.serialization import deserialize_message
-from rove_msgs.msg import CommandTrace, ControlMode, EpisodeStatus, SupervisorEvent, TeleopTarget
+from rove_msgs.msg import Alignment, CommandTrace, ControlMode, EpisodeStatus, SupervisorEvent, TeleopTarget
 from rove_msgs.srv import SendEvent, StartEpisode
-from sensor_msgs.msg import JointState
+from sensor_msgs.msg import CameraInfo, JointState
 from std_msgs.msg import Bool
 
 from rove_core.clocks import NS_PER_S
 from rove_core.errors import ConfigError, IllegalEventError
-from rove_core.modes import Event, Mode
+from rove_core.modes import Event, Mode, Source
 from rove_core.ros import topics
 from rove_core.ros.node import ERROR, OK, WARN, RoveNode
 from rove_core.ros.node import main as run
-from rove_hil.alignment import GroupError
+from rove_hil.attempt import Answer, Conditions, Press
 from rove_hil.ros import supervision_messages as messages
+from rove_hil.ros.alignment_monitor import AlignmentMonitor
 from rove_hil.ros.incumbent import is_supervised, open_recording
 from rove_hil.ros.supervisor_parameters import SupervisorParameters
-from rove_hil.supervision import SELF, Answer, Conditions, Press, SupervisorCore
+from rove_hil.supervision import SELF, SupervisorCore
 from rove_hil.watchdogs import Watch
 
 # policy_node reports once a second; two may get lost.
@@ -43,9 +45,9 @@ class SupervisorNode(RoveNode):
         self._settings = parameters = self.parameters(SupervisorParameters)
         if is_supervised(self):
             raise _not_alone()
-        self._gate = parameters.gate()
+        self._alignment = AlignmentMonitor(parameters.gate())
         self._takeover = parameters.takeover()
-        self._watch = Watch(parameters.limits())
+        self._watch = Watch(parameters.limits(), parameters.cameras, parameters.operator)
         # Wall time in milliseconds: larger than any epoch of a process before this one, also after a reset of
         # simulated time; an epoch would have to grow by a thousand a second to be met again.
         self._first_epoch = time.time_ns() // 1_000_000
@@ -65,6 +67,7 @@ class SupervisorNode(RoveNode):
 
     def _connect(self) -> None:
         self._modes = self.create_publisher(ControlMode, topics.MODE, topics.QOS_MODE)
+        self._alignments = self.create_publisher(Alignment, topics.ALIGNMENT, topics.QOS_ALIGNMENT)
         self._events = self.create_publisher(SupervisorEvent, topics.EVENTS, topics.QOS_EVENTS)
         self._estops = self.create_publisher(Bool, topics.ESTOP, topics.QOS_ESTOP)
         listen = self.create_subscription
@@ -74,6 +77,12 @@ class SupervisorNode(RoveNode):
         listen(JointState, topics.JOINT_STATES, self._on_joint_states, topics.QOS_JOINT_STATES, raw=True)
         listen(CommandTrace, topics.COMMAND_TRACE, self._on_trace, topics.QOS_COMMAND_TRACE, raw=True)
         listen(TeleopTarget, topics.TELEOP_TARGET, self._on_teleop_target, topics.QOS_TELEOP_TARGET)
+        if self._settings.operator:
+            listen(JointState, topics.GHOST, self._on_ghost, topics.QOS_GHOST, raw=True)
+        for name in self._settings.cameras:
+            # It comes with every image and is a thousandth of its size.
+            heard = partial(self._on_camera, name)
+            listen(CameraInfo, topics.CAMERA_INFO.format(name=name), heard, topics.QOS_IMAGE, raw=True)
         listen(EpisodeStatus, topics.EPISODE_STATUS, self._on_episode_status, topics.QOS_EPISODE_STATUS)
         listen(DiagnosticArray, topics.DIAGNOSTICS, self._on_diagnostics, topics.QOS_DIAGNOSTICS)
         self.create_service(SendEvent, topics.SEND_EVENT, self._on_send_event)
@@ -98,18 +107,26 @@ class SupervisorNode(RoveNode):
     # Heartbeat
 
     def _beat(self) -> None:
-        period_ns = int(NS_PER_S / self._settings.heartbeat_hz)
-        due_ns = self.clock.now_ns()
+        """Publish the mode and the alignment, each at its own rate."""
+        work = [_Periodic(self._settings.heartbeat_hz, self._heartbeat)]
+        work.append(_Periodic(self._settings.alignment_hz, self._publish_alignment))
         wait_s = 0.0
         while not self._stopping.wait(wait_s):
-            now_ns = self.clock.now_ns()
-            if now_ns >= due_ns:
-                with self._lock:
-                    self._look(now_ns)
-                    self._publish_mode()
-                due_ns = max(due_ns + period_ns, now_ns)
+            for part in work:
+                part.run_if_due(self.clock.now_ns())
+            due_ns = min(part.due_ns for part in work)
             remaining_s = max((due_ns - self.clock.now_ns()) / NS_PER_S, 0.0)
             wait_s = min(remaining_s, SIMULATED_POLL_S) if self._simulated else remaining_s
+
+    def _heartbeat(self, now_ns: int) -> None:
+        with self._lock:
+            self._look(now_ns)
+            self._publish_mode()
+
+    def _publish_alignment(self, now_ns: int) -> None:
+        with self._lock:
+            if self._core.mode is Mode.ALIGNING:
+                self._alignments.publish(self._alignment.message(now_ns, self.ros_now_ns(), self._core.state()))
 
     def _look(self, now_ns: int) -> None:
         """Press what the watchdogs call for, and warn of what needs a person."""
@@ -117,12 +134,18 @@ class SupervisorNode(RoveNode):
             heard_ns, data = self._trace
             self._trace = None
             trace = deserialize_message(data, CommandTrace)
-            self._watch.heard_trace(heard_ns, trace.epoch, trace.hold_reason)
+            # A joint group of the operator that is not tracked holds alone: that is not the robot holding.
+            holds = trace.source in (Source.HOLD, Source.STOP)
+            self._watch.heard_trace(heard_ns, trace.epoch, trace.hold_reason if holds else "")
         call = self._watch.judge(now_ns, self._core.mode, self._core.epoch, self._mode_since_ns)
         if call is not None:
             event, reason = call
             press = Press(event, SELF, self.ros_now_ns(), payload=reason)
             self._answered(self._core.press(press, self._conditions()))
+        asked = self._core.question
+        self._answered(self._core.watch_time(self._conditions()))
+        if self._core.question != asked:
+            self.get_logger().warning(self._core.question)
         warning = self._watch.recorder_problem(now_ns) if self._core.attempt else ""
         if warning and warning.split(" for ")[0] != self._warned:
             self.get_logger().error(f"THIS ATTEMPT IS NOT BEING RECORDED: {warning}")
@@ -134,21 +157,24 @@ class SupervisorNode(RoveNode):
             self._pause_warned_epoch = self._core.epoch
 
     def _publish_mode(self) -> None:
-        gate_met = self._core.mode is Mode.ALIGNING and self._gate.state(self.clock.now_ns()).met
+        gate_met = self._core.mode is Mode.ALIGNING and self._alignment.gate.state(self.clock.now_ns()).met
         self._modes.publish(messages.mode_message(self._core.state(), self.ros_now_ns(), gate_met=gate_met))
 
     # Presses
 
     def _conditions(self) -> Conditions:
         now_ns = self.clock.now_ns()
-        gate = self._gate.state(now_ns)
+        gate = self._alignment.gate.state(now_ns)
         return Conditions(
             now_ns=self.ros_now_ns(),
+            control_ns=now_ns,
             gate_met=gate.met,
             gate_reason=gate.reason,
+            alignment=self._alignment.errors_json(now_ns),
             recording_problem=self._watch.recorder_problem(now_ns),
             policy_problem=self._policy_problem(),
             fault_cause=self._watch.fault_cause(now_ns),
+            not_ready=self._watch.not_ready(now_ns),
         )
 
     def _policy_problem(self) -> str:
@@ -161,7 +187,7 @@ class SupervisorNode(RoveNode):
         """Apply a request and return its answer, published already."""
         with self._lock:
             try:
-                answers = self._core.press(messages.press_of(request), self._conditions())
+                answers = self._core.press(messages.press_of(request, self._takeover), self._conditions())
             except IllegalEventError as refusal:
                 answer = messages.refusal_message(request, str(refusal), self._core.state())
                 self.get_logger().warning(f"refused: {answer.reason}")
@@ -175,7 +201,8 @@ class SupervisorNode(RoveNode):
         for answer in answers:
             if answer.accepted and answer.after is not answer.before:
                 self._mode_since_ns = self.clock.now_ns()
-                self._gate.reset()
+            if answer.accepted and (answer.after is not answer.before or answer.press.event is Event.OPERATOR_LOST):
+                self._alignment.begin(self._core.attempt)
         accepted = any(answer.accepted for answer in answers)
         if accepted:
             self._publish_mode()
@@ -237,12 +264,18 @@ class SupervisorNode(RoveNode):
     def _on_teleop_target(self, target: TeleopTarget) -> None:
         with self._lock:
             now_ns = self.clock.now_ns()
-            if any(target.group_valid):
-                self._watch.teleop_ns = now_ns
+            not_tracked = self._alignment.not_tracked(target)
+            if not_tracked is not None:
+                self._watch.heard_operator(now_ns, not_tracked)
             # A target of another epoch was solved against a robot that has moved since.
             if self._core.mode is Mode.ALIGNING and target.epoch == self._core.epoch:
-                rows = zip(target.group, target.group_valid, target.alignment_rms, target.alignment_max, strict=False)
-                self._gate.update(now_ns, {name: GroupError(rms, worst, valid) for name, valid, rms, worst in rows})
+                self._alignment.take(now_ns, target)
+
+    def _on_ghost(self, _: bytes) -> None:
+        self._watch.ghost_ns = self.clock.now_ns()
+
+    def _on_camera(self, name: str, _: bytes) -> None:
+        self._watch.camera_ns[name] = self.clock.now_ns()
 
     def _on_episode_status(self, status: EpisodeStatus) -> None:
         fault = (status.message or "no reason given") if status.state == EpisodeStatus.STATE_FAULT else ""
@@ -265,8 +298,21 @@ class SupervisorNode(RoveNode):
         values |= {"policy": conditions.policy_problem or "ready", "recorder": conditions.recording_problem or "ready"}
         if state.attempt and conditions.recording_problem:
             return ERROR, f"not recording: {conditions.recording_problem}", values
-        problem = conditions.fault_cause or conditions.recording_problem
+        problem = "; ".join(conditions.not_ready)
         return (WARN, problem, values) if problem else (OK, str(state.mode), values)
+
+
+class _Periodic:
+    """Something to do at a rate. What comes late is done once and not made up for."""
+
+    def __init__(self, rate_hz: float, work: Callable[[int], None]) -> None:
+        self._period_ns, self._work = int(NS_PER_S / rate_hz), work
+        self.due_ns = 0
+
+    def run_if_due(self, now_ns: int) -> None:
+        if now_ns >= self.due_ns:
+            self._work(now_ns)
+            self.due_ns = max(self.due_ns + self._period_ns, now_ns)
 
 
 def _not_alone() -> ConfigError:

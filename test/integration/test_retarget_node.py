@@ -40,12 +40,14 @@ class Around:
     def __init__(self, node: Node, socket: zmq.Socket[bytes]) -> None:
         self.node, self.socket = node, socket
         self.targets: list[TeleopTarget] = []
+        self.ghosts: list[JointState] = []
         self.diagnostics: dict[str, str] = {}
         self.measured: FloatArray = SPACE.home.copy()
         self.mode, self.epoch, self.sequence = Mode.IDLE, 1, 0
         self._states = node.create_publisher(JointState, topics.JOINT_STATES, topics.QOS_JOINT_STATES)
         self._modes = node.create_publisher(ControlMode, topics.MODE, topics.QOS_MODE)
         node.create_subscription(TeleopTarget, topics.TELEOP_TARGET, self.targets.append, topics.QOS_TELEOP_TARGET)
+        node.create_subscription(JointState, topics.GHOST, self.ghosts.append, topics.QOS_GHOST)
         node.create_subscription(DiagnosticArray, topics.DIAGNOSTICS, self._on_diagnostics, topics.QOS_DIAGNOSTICS)
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
@@ -113,6 +115,17 @@ def test_the_operators_pose_arrives_with_its_error_against_the_robot(around: Aro
     errors = dict(zip(target.group, zip(target.alignment_rms, target.alignment_max, strict=True), strict=True))
     assert errors["right_arm"][0] == pytest.approx(0.2, abs=0.03)
     assert errors["left_arm"][1] < 0.05
+    positions = dict(zip(target.group, target.alignment_position_m, strict=True))
+    palms = Kinematics(SPACE)
+    palms.forward(pose)
+    there = palms.site_positions(palms.palms)[1].copy()
+    palms.forward(SPACE.home)
+    distance_m = np.linalg.norm(there - palms.site_positions(palms.palms)[1])
+    assert positions["right_arm"] == pytest.approx(distance_m, abs=0.01)
+    assert np.isnan(positions["waist"])
+    words = dict(zip(target.group, target.guidance, strict=True))
+    assert words["right_arm"].startswith(("right hand", "right elbow", "turn", "tip", "roll"))
+    assert words["left_arm"] == ""
     assert list(target.group) == list(SPACE.groups)
     assert all(target.group_valid)
     assert target.converged
@@ -153,6 +166,11 @@ def test_garbage_is_counted_and_frames_go_on_and_idle_modes_cost_nothing(around:
     received = int(around.diagnostics["received"])
     around.until(lambda: int(around.diagnostics["received"]) > received + 50, lambda: around.send(frame))
     assert around.diagnostics["published"] == published
+    # But the ghost goes on, so that people can warm up.
+    around.ghosts.clear()
+    around.until(lambda: len(around.ghosts) > 5, lambda: around.send(frame))
+    assert list(around.ghosts[-1].name) == list(SPACE.names)
+    np.testing.assert_allclose(around.ghosts[-1].position, SPACE.home, atol=0.03)
 
 
 def test_real_motion_with_measured_latencies_stays_inside_the_limits(around: Around) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,11 +14,12 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from rove_msgs.msg import CommandTrace, ControlMode, EpisodeStatus, SupervisorEvent, TeleopTarget
+from rove_msgs.msg import Alignment, CommandTrace, ControlMode, EpisodeStatus, SupervisorEvent, TeleopTarget
 from rove_msgs.srv import SendEvent, StartEpisode
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool
 
+from rove_core.clocks import NS_PER_S
 from rove_core.errors import ConfigError
 from rove_core.ros import stamps, topics
 from rove_hil.ros import incumbent
@@ -35,13 +38,19 @@ class World(Node):
         self.recorder = EpisodeStatus(state=EpisodeStatus.STATE_IDLE)
         self.policy = DiagnosticStatus(name="policy_node", level=DiagnosticStatus.OK)
         self.alignment_rad = 0.05
+        self.palm_off_m = 0.03
+        self.alignment = Alignment()
         self.mode = ControlMode()
+        self.beats: list[int] = []
+        self.source = CommandTrace.SOURCE_HOLD
+        self.tracked = [True, True]
         self.modes: list[tuple[int, int]] = []
         self.answers: list[SupervisorEvent] = []
         self.stops: list[bool] = []
         self.create_subscription(ControlMode, topics.MODE, self._on_mode, topics.QOS_MODE)
         self.create_subscription(SupervisorEvent, topics.EVENTS, self.answers.append, topics.QOS_EVENTS)
         self.create_subscription(Bool, topics.ESTOP, lambda message: self.stops.append(message.data), topics.QOS_ESTOP)
+        self.create_subscription(Alignment, topics.ALIGNMENT, self._on_alignment, topics.QOS_ALIGNMENT)
         self._joints = self.create_publisher(JointState, topics.JOINT_STATES, topics.QOS_JOINT_STATES)
         self._traces = self.create_publisher(CommandTrace, topics.COMMAND_TRACE, topics.QOS_COMMAND_TRACE)
         self._targets = self.create_publisher(TeleopTarget, topics.TELEOP_TARGET, topics.QOS_TELEOP_TARGET)
@@ -56,21 +65,36 @@ class World(Node):
         if mode.epoch != self.mode.epoch:
             self.modes.append((mode.mode, mode.epoch))
         self.mode = mode
+        self.beats.append(mode.mode)
+
+    def _on_alignment(self, alignment: Alignment) -> None:
+        self.alignment = alignment
 
     def _speak(self) -> None:
         if "joint_states" in self.says:
             self._joints.publish(JointState())
         if "trace" in self.says:
-            self._traces.publish(CommandTrace(epoch=self.mode.epoch, hold_reason=self.hold_reason))
+            self._traces.publish(CommandTrace(epoch=self.mode.epoch, source=self.source, hold_reason=self.hold_reason))
         if "recorder" in self.says:
             self._statuses.publish(self.recorder)
         if "policy" in self.says:
             self._diagnostics.publish(DiagnosticArray(status=[self.policy]))
         if "operator" in self.says:
             groups = ["left_arm", "right_arm"]
-            target = TeleopTarget(epoch=self.mode.epoch, group=groups, group_valid=[True, True])
+            target = TeleopTarget(epoch=self.mode.epoch, group=groups, group_valid=self.tracked)
             target.alignment_rms = target.alignment_max = [self.alignment_rad] * 2
+            target.alignment_position_m, target.alignment_rotation = [self.palm_off_m] * 2, [0.1] * 2
+            target.guidance = ["left hand 3 cm forward", "right elbow 12 deg lower"]
             self._targets.publish(target)
+
+
+class JumpingSupervisor(SupervisorNode):
+    """A supervisor on a machine whose wall clock has jumped by `jump_ns`."""
+
+    jump_ns = 0
+
+    def ros_now_ns(self) -> int:
+        return super().ros_now_ns() + self.jump_ns
 
 
 class Rig:
@@ -78,7 +102,7 @@ class Rig:
 
     def __init__(self) -> None:
         self.world = World()
-        self.node = SupervisorNode()
+        self.node = JumpingSupervisor()
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self.world)
         self._threads = [threading.Thread(target=self._spin_world), threading.Thread(target=self.node.spin)]
@@ -154,6 +178,7 @@ def rig(domain_id: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
 def test_an_attempt_through_takeover_and_hand_back(rig: Rig) -> None:
     first_epoch = rig.world.mode.epoch
     episode_id = rig.started(instruction="wipe").episode_id
+    assert rig.world.mode.session_metadata_json == '{"lab": 2}'
     assert rig.press("takeover").accepted
     assert not rig.press("go").accepted
     assert rig.press("operator_ready").accepted
@@ -237,6 +262,77 @@ def test_an_operator_who_is_lost_aligns_again(rig: Rig) -> None:
     rig.world.says.remove("operator")
     rig.until_mode(ControlMode.MODE_ALIGNING)
     assert rig.world.mode.event == "operator_lost"
+
+
+def test_what_keeps_the_gate_shut_is_shown_and_a_forced_go_keeps_it(rig: Rig) -> None:
+    rig.world.palm_off_m = 0.2
+    rig.started()
+    rig.press("takeover", payload="groups=right_arm,right_hand")
+    rig.until(lambda: rig.world.alignment.epoch == rig.world.mode.epoch and len(rig.world.alignment.group) == 2)
+    assert list(rig.world.mode.operator_groups) == ["right_arm", "right_hand"]
+    assert rig.world.mode.policy_runs is False
+    shown = rig.world.alignment
+    assert (list(shown.group), list(shown.met)) == (["left_arm", "right_arm"], [True, False])
+    assert list(shown.guidance) == ["", "right elbow 12 deg lower"]
+    assert shown.reason == "right_arm is off by 20 cm (limit 15)"
+    assert shown.position_limit_m[1] == pytest.approx(0.15)
+    assert math.isnan(shown.position_limit_m[0]), "the policy keeps that arm"
+    rig.press("operator_ready")
+    assert "right_arm is off by 20 cm" in rig.press("go").reason
+    assert rig.press("force_go", payload="it will do").accepted
+    rig.until(lambda: any(answer.event == "force_go" for answer in rig.world.answers))
+    (forced,) = [answer for answer in rig.world.answers if answer.event == "force_go"]
+    kept = json.loads(forced.payload)
+    assert kept["said"] == "it will do"
+    assert kept["alignment"]["gate"] == "right_arm is off by 20 cm (limit 15)"
+    assert kept["alignment"]["groups"]["right_arm"] == {
+        "rms_rad": 0.05,
+        "max_rad": 0.05,
+        "position_m": 0.2,
+        "rotation_rad": 0.1,
+    }
+    rig.until(lambda: rig.world.mode.policy_runs)
+
+
+def test_a_takeover_of_a_group_that_the_robot_lacks_is_refused(rig: Rig) -> None:
+    rig.started()
+    answer = rig.press("takeover", payload="groups=right_amr")
+    assert not answer.accepted
+    assert "did you mean 'right_arm'?" in answer.reason
+    assert answer.mode == ControlMode.MODE_ROLLOUT
+
+
+def test_a_hand_that_is_lost_does_not_end_the_takeover_and_an_arm_does(rig: Rig) -> None:
+    rig.started(demonstration=True)
+    rig.press("force_go")
+    rig.until_mode(ControlMode.MODE_TAKEOVER)
+    rig.world.source, rig.world.hold_reason = CommandTrace.SOURCE_OPERATOR, "not tracked: left_hand"
+    heard = len(rig.world.beats)
+    rig.until(lambda: len(rig.world.beats) > heard + 10)  # half a second, longer than the limit
+    assert rig.world.mode.mode == ControlMode.MODE_TAKEOVER
+    rig.world.tracked = [True, False]
+    rig.until_mode(ControlMode.MODE_ALIGNING)
+    assert "right_arm not tracked" in rig.world.mode.reason
+    # The dwell counts from nothing: it is not enough that poses were close before.
+    rig.until(lambda: "right_arm is not tracked" in rig.world.alignment.reason)
+    rig.world.tracked = [True, True]
+    rig.until(lambda: rig.world.mode.gate_met)
+
+
+@pytest.mark.parametrize("jump_s", [-5, 5])
+def test_a_jump_of_the_wall_clock_leaves_the_attempt_alone(rig: Rig, jump_s: int) -> None:
+    rig.started()
+    rig.node.jump_ns = jump_s * NS_PER_S
+    heard = len(rig.world.beats)
+    rig.until(lambda: len(rig.world.beats) > heard + 20)  # a second: watchdogs would have had their time
+    assert rig.world.mode.mode == ControlMode.MODE_ROLLOUT
+    old = rig.press("pause", stamp=stamps.to_msg(time.time_ns()))
+    assert not old.accepted
+    assert ("s ago" if jump_s > 0 else "clocks disagree") in old.reason
+    assert rig.press("pause", stamp=stamps.to_msg(time.time_ns() + rig.node.jump_ns)).accepted
+    rig.world.says.remove("joint_states")
+    assert rig.press("resume").accepted
+    rig.until_mode(ControlMode.MODE_FAULT)
 
 
 def test_silent_joint_states_are_a_fault_until_they_are_back(rig: Rig) -> None:

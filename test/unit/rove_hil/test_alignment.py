@@ -8,7 +8,7 @@ import pytest
 
 from rove_core.clocks import NS_PER_S
 from rove_core.errors import ConfigError
-from rove_hil.alignment import AlignmentGate, GateState, GroupError
+from rove_hil.alignment import AlignmentGate, GateState, GroupError, GroupLimits
 
 CLOSE = GroupError(0.05, 0.1, True)
 FAR = GroupError(0.6, 0.9, True)
@@ -17,7 +17,8 @@ PERIOD_NS = NS_PER_S // 50
 
 
 def gate() -> AlignmentGate:
-    return AlignmentGate({"arm": 0.3, "hand": 0.6}, required=("arm",), dwell_s=0.4, max_gap_s=0.2)
+    limits = {"arm": GroupLimits(0.3), "hand": GroupLimits(0.6)}
+    return AlignmentGate(limits, required=("arm",), dwell_s=0.4, max_gap_s=0.2)
 
 
 def feed(
@@ -89,10 +90,60 @@ def test_an_error_that_is_not_a_number_keeps_it_shut() -> None:
 def test_reset_forgets_the_dwell() -> None:
     subject = gate()
     now_ns, _ = feed(subject, 0, 0.6, CLOSE, CLOSE)
-    subject.reset()
+    subject.begin()
     assert not subject.update(now_ns, {"arm": CLOSE, "hand": CLOSE}).met
 
 
 def test_a_required_group_without_threshold_is_refused() -> None:
     with pytest.raises(ConfigError, match="wing"):
-        AlignmentGate({"arm": 0.3}, required=("wing",))
+        AlignmentGate({"arm": GroupLimits(0.3)}, required=("wing",))
+
+
+def measured(limits: GroupLimits, error: GroupError) -> GateState:
+    subject = AlignmentGate({"arm": limits}, required=("arm",), dwell_s=0.0)
+    return subject.update(0, {"arm": error})
+
+
+def test_positions_and_rotations_are_looked_at_where_they_have_a_limit() -> None:
+    off = GroupError(0.05, 0.1, True, position_m=0.18, rotation_rad=0.7)
+    assert measured(GroupLimits(rms_rad=0.3), off).met
+    assert measured(GroupLimits(0.3, 0.15), off).reason == "arm is off by 18 cm (limit 15)"
+    assert measured(GroupLimits(rotation_rad=0.5), off).reason == "arm is turned by 40 deg (limit 29)"
+    assert measured(GroupLimits(0.3, 0.2, 0.8), off).met
+    assert measured(GroupLimits(0.3, 0.2), CLOSE).met, "this part has no position"
+    assert measured(GroupLimits(position_m=0.2), CLOSE).reason == "arm is not measured"
+
+
+def test_says_which_groups_are_inside() -> None:
+    subject = gate()
+    assert subject.inside("arm", CLOSE)
+    assert not subject.inside("arm", FAR)
+    assert not subject.inside("arm", LOST)
+    assert subject.inside("tail", LOST), "nobody looks at it"
+
+
+def test_only_what_the_operator_drives_is_looked_at() -> None:
+    subject = gate()
+    subject.begin(["hand"])
+    assert subject.required == ("hand",), "of a takeover something has to be tracked"
+    assert not feed(subject, 0, 0.6, FAR, LOST)[1].met
+    now_ns, state = feed(subject, NS_PER_S, 0.6, FAR, CLOSE)
+    assert state.met
+    subject.begin(["arm"])
+    assert not subject.state(now_ns).met
+    assert feed(subject, now_ns, 0.6, CLOSE, LOST)[1].met
+
+
+def test_where_the_robot_follows_the_motion_the_pose_may_be_any() -> None:
+    subject = gate()
+    subject.begin(pose_matters=False)
+    now_ns, state = feed(subject, 0, 0.3, FAR, FAR)
+    assert not state.met, "but the dwell counts"
+    assert feed(subject, now_ns, 0.3, FAR, FAR)[1].met
+    assert not feed(subject, now_ns + NS_PER_S, 0.6, LOST, FAR)[1].met
+
+
+@pytest.mark.parametrize("limits", [{"rms_rad": 0.0}, {"position_m": -0.1}, {"rotation_rad": 0.0}])
+def test_a_limit_that_nobody_could_keep_is_refused(limits: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match="above 0"):
+        GroupLimits(**limits)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+from itertools import product
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rove_core.clocks import NS_PER_S
-from rove_core.modes import Event, Mode, Stage
-from rove_hil.supervision import SELF, Attempt, Conditions, Press, SupervisorCore
+from rove_core.modes import Event, Mode, Stage, TakeoverWay
+from rove_hil.attempt import Attempt, Conditions, Press, Rules
+from rove_hil.supervision import RESET_QUESTION, SELF, SupervisorCore
+from rove_hil.takeover import TRANSITIONS
+from rove_hil.takeover_choice import TakeoverRequest
 
 PEDAL = "pedal:test"
 ATTEMPT = Attempt("20260101T000000_abcdef", "whiteboard", metadata_json='{"lab": 2}')
@@ -16,22 +23,25 @@ DEMONSTRATION = Attempt("20260101T000000_123456", "whiteboard", demonstration=Tr
 
 
 class Rig:
-    """A core and a clock: presses are a second apart."""
+    """A core and its clocks, both a second further with every press. `jump_ns` is what the ROS clock has jumped."""
 
-    def __init__(self, attempt: Attempt | None = ATTEMPT) -> None:
+    def __init__(self, attempt: Attempt | None = ATTEMPT, rules: Rules | None = None) -> None:
         self.now_ns = NS_PER_S
-        self.core = SupervisorCore(epoch=1000, since_ns=0)
+        self.jump_ns = 0
+        self.core = SupervisorCore(epoch=1000, since_ns=0, rules=rules or Rules())
         if attempt is not None:
             assert self.core.open(attempt, PEDAL, self.conditions()).accepted
 
     def conditions(self, **facts: object) -> Conditions:
-        return Conditions(now_ns=self.now_ns, **facts)  # type: ignore[arg-type]
+        ros_ns = self.now_ns + self.jump_ns
+        return Conditions(now_ns=ros_ns, control_ns=self.now_ns, **facts)  # type: ignore[arg-type]
 
     def press(self, *events: Event, **facts: object) -> bool:
         """Whether the last of `events` was accepted."""
         for event in events:
             self.now_ns += NS_PER_S
-            self.answers = self.core.press(Press(event, PEDAL, self.now_ns), self.conditions(**facts))
+            press = Press(event, PEDAL, self.now_ns + self.jump_ns)
+            self.answers = self.core.press(press, self.conditions(**facts))
         return self.answers[0].accepted
 
     @property
@@ -240,6 +250,168 @@ def test_an_attempt_that_an_earlier_supervisor_left_open_is_closed_as_aborted() 
     answer = core.disown("20260101T000000_abcdef", 10)
     assert answer is not None
     assert (core.state().event, core.mode, core.epoch) == ("abort", Mode.IDLE, 5)
+
+
+# How to get into each mode from an open attempt, and what a press needs besides the table.
+WAY_TO = {
+    Mode.ROLLOUT: (),
+    Mode.PAUSED: (Event.PAUSE,),
+    Mode.ALIGNING: (Event.TAKEOVER,),
+    Mode.TAKEOVER: (Event.TAKEOVER, Event.OPERATOR_READY, Event.GO),
+    Mode.FAULT: (Event.FAULT,),
+    Mode.ESTOP: (Event.ESTOP,),
+}
+NEEDS_BEFORE = {Event.GO: (Event.OPERATOR_READY,), Event.RETRACT_MARK: (Event.MARK_PROGRESS,)}
+# What the supervisor adds to get through a pause by itself.
+PASSES_THROUGH = {(Mode.TAKEOVER, Event.HAND_BACK): Mode.ROLLOUT}
+
+
+@pytest.mark.parametrize(("mode", "event"), list(product(Mode, Event)))
+def test_every_pair_of_mode_and_event(mode: Mode, event: Event) -> None:
+    rig = Rig(attempt=None if mode is Mode.IDLE else ATTEMPT)
+    if mode is not Mode.IDLE:
+        assert not WAY_TO[mode] or rig.press(*WAY_TO[mode], gate_met=True)
+    assert rig.core.mode is mode
+    if (mode, event) in TRANSITIONS:
+        for before in NEEDS_BEFORE.get(event, ()):
+            rig.press(before)
+    epoch = rig.core.epoch
+    accepted = rig.press(event, gate_met=True)
+    if (mode, event) not in TRANSITIONS:
+        assert not accepted
+        assert (rig.core.mode, rig.core.epoch) == (mode, epoch)
+    elif event in (Event.START, Event.TELEOP_START):
+        assert "/rove/start_episode" in rig.reason
+    else:
+        assert accepted
+        assert rig.core.mode is PASSES_THROUGH.get((mode, event), TRANSITIONS[mode, event])
+
+
+def test_all_that_is_missing_is_said_at_once_one_line_each() -> None:
+    rig = Rig(attempt=None)
+    missing = ("joint states: nothing heard yet", "camera head: nothing heard yet", "the operator is not tracked")
+    facts = {"fault_cause": missing[0], "policy_problem": "policy_node: nothing heard", "not_ready": missing}
+    answer = rig.core.open(ATTEMPT, PEDAL, rig.conditions(**facts))
+    assert not answer.accepted
+    assert answer.reason.splitlines() == [missing[0], "policy_node: nothing heard", *missing[1:]]
+    answer = rig.core.open(DEMONSTRATION, PEDAL, rig.conditions(**facts))
+    assert answer.reason.splitlines() == list(missing)
+
+
+@pytest.mark.parametrize("event", [Event.GO, Event.FORCE_GO])
+def test_a_go_keeps_the_errors_of_that_moment(event: Event) -> None:
+    rig = Rig()
+    rig.press(Event.TAKEOVER, Event.OPERATOR_READY)
+    rig.now_ns += NS_PER_S
+    errors = {"gate": "left_arm is off by 0.60 rad", "groups": {"left_arm": {"rms_rad": 0.6}}}
+    press = Press(event, PEDAL, payload="the elbow cannot get there")
+    (answer,) = rig.core.press(press, rig.conditions(gate_met=True, alignment=json.dumps(errors)))
+    assert answer.accepted
+    assert json.loads(answer.press.payload) == {"said": "the elbow cannot get there", "alignment": errors}
+    assert answer.reason == f"{event} (the elbow cannot get there)"
+
+
+def test_a_press_may_ask_for_a_takeover_of_its_own() -> None:
+    rig = Rig(replace(ATTEMPT, takeover_way=TakeoverWay.CLUTCH, operator_groups=("right_arm",)))
+
+    def take_over(**asked: object) -> Attempt:
+        rig.now_ns += NS_PER_S
+        press = Press(Event.TAKEOVER, PEDAL, takeover=TakeoverRequest(**asked))  # type: ignore[arg-type]
+        assert rig.core.press(press, rig.conditions())[0].accepted
+        attempt = rig.core.attempt
+        assert attempt is not None
+        rig.press(Event.CANCEL)
+        return attempt
+
+    asked = take_over(way=TakeoverWay.BLENDED, groups=("left_arm", "left_hand"))
+    assert (asked.takeover_way, asked.operator_groups) == (TakeoverWay.BLENDED, ("left_arm", "left_hand"))
+    assert take_over(groups=()).operator_groups == ()
+    plain = take_over()
+    assert (plain.takeover_way, plain.operator_groups) == (TakeoverWay.CLUTCH, ("right_arm",))
+    take_over(groups=("head",))
+    assert rig.press(Event.RESUME)
+    assert rig.core.attempt == rig.core.state().attempt == plain, "the policy goes on as the attempt was opened"
+
+
+TIME_LIMIT = Rules(max_attempt_s=100.0)
+
+
+def test_an_attempt_whose_time_is_over_is_paused_and_asked_about() -> None:
+    rig = Rig(rules=TIME_LIMIT)
+    rig.now_ns += 99 * NS_PER_S
+    assert rig.core.watch_time(rig.conditions()) == []
+    rig.now_ns += NS_PER_S
+    (answer,) = rig.core.watch_time(rig.conditions())
+    assert (answer.before, answer.after, answer.press.device) == (Mode.ROLLOUT, Mode.PAUSED, SELF)
+    assert rig.core.state().question == ("time limit 100 s reached: success, failure or abort? resume to go on")
+    rig.now_ns += 100 * NS_PER_S
+    assert rig.core.watch_time(rig.conditions()) == [], "asked once"
+    assert rig.core.attempt == ATTEMPT, "nobody but a person says what it was"
+    assert rig.press(Event.RESUME)
+    assert rig.core.question == ""
+    assert rig.core.watch_time(rig.conditions()) == [], "who goes on gets the time again"
+    rig.now_ns += 100 * NS_PER_S
+    assert rig.core.watch_time(rig.conditions())
+    assert rig.press(Event.FAIL)
+    assert (rig.core.mode, rig.core.question) == (Mode.IDLE, "")
+
+
+@pytest.mark.parametrize("mode", [mode for mode in WAY_TO if mode not in (Mode.FAULT, Mode.ESTOP)])
+def test_time_is_over_in_every_mode_of_an_attempt(mode: Mode) -> None:
+    rig = Rig(rules=TIME_LIMIT)
+    for event in WAY_TO[mode]:
+        rig.press(event, gate_met=True)
+    rig.now_ns += 100 * NS_PER_S
+    answers = rig.core.watch_time(rig.conditions())
+    assert [answer.after for answer in answers] == ([] if mode is Mode.PAUSED else [Mode.PAUSED])
+    assert rig.core.mode is Mode.PAUSED
+    assert "time limit" in rig.core.question
+    assert rig.press(Event.TAKEOVER)
+    assert rig.core.question == ""
+
+
+def test_a_stop_keeps_the_question_and_a_demonstration_is_asked_for_its_operator() -> None:
+    rig = Rig(DEMONSTRATION, TIME_LIMIT)
+    rig.press(Event.FAULT)
+    rig.now_ns += 100 * NS_PER_S
+    assert rig.core.watch_time(rig.conditions()) == [], "first the fault"
+    rig.press(Event.CLEAR)
+    rig.core.watch_time(rig.conditions())
+    assert rig.core.question.endswith("take over to go on")
+    rig.press(Event.FAULT)
+    assert "time limit" in rig.core.question
+
+
+def test_between_attempts_somebody_sets_the_scene() -> None:
+    rig = Rig(rules=Rules(confirm_reset=True))
+    assert rig.core.question == ""
+    rig.press(Event.SUCCEED)
+    assert rig.core.state().question == RESET_QUESTION
+    assert rig.core.open(ATTEMPT, PEDAL, rig.conditions()).accepted
+    assert rig.core.question == ""
+
+
+@pytest.mark.parametrize("jump_s", [-5, 5])
+def test_a_jump_of_the_ros_clock_neither_bounces_nor_delays_nor_ends_anything(jump_s: int) -> None:
+    rig = Rig(rules=TIME_LIMIT)
+    since_ns = rig.now_ns
+    assert rig.press(Event.PAUSE)
+    in_flight = Press(Event.RESUME, PEDAL, rig.now_ns)
+    rig.jump_ns = jump_s * NS_PER_S
+    (answer,) = rig.core.press(in_flight, rig.conditions())
+    assert not answer.accepted, "stamped before the jump: nobody can say when"
+    assert ("5.0 s ago" if jump_s > 0 else "clocks disagree") in answer.reason
+    rig.now_ns += NS_PER_S // 10
+    assert rig.core.press(Press(Event.RESUME, PEDAL, rig.now_ns + rig.jump_ns), rig.conditions())[0].accepted
+    rig.now_ns += NS_PER_S // 10
+    (bounced,) = rig.core.press(Press(Event.RESUME, PEDAL, rig.now_ns + rig.jump_ns), rig.conditions())
+    assert not bounced.accepted
+    assert rig.press(Event.PAUSE)
+    rig.now_ns = since_ns + 99 * NS_PER_S
+    assert rig.core.watch_time(rig.conditions()) == []
+    rig.now_ns += NS_PER_S
+    rig.core.watch_time(rig.conditions())
+    assert rig.core.question
 
 
 presses = st.tuples(st.sampled_from(list(Event)), st.booleans(), st.booleans(), st.booleans())

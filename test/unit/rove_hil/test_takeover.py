@@ -17,9 +17,9 @@ EXPECTED = {
     " succeed>IDLE fail>IDLE abort>IDLE fault>FAULT estop>ESTOP",
     Mode.PAUSED: "resume>ROLLOUT takeover>ALIGNING succeed>IDLE fail>IDLE abort>IDLE fault>FAULT estop>ESTOP",
     Mode.ALIGNING: "operator_ready>ALIGNING operator_lost>ALIGNING go>TAKEOVER force_go>TAKEOVER cancel>PAUSED"
-    " succeed>IDLE fail>IDLE abort>IDLE fault>FAULT estop>ESTOP",
+    " pause>PAUSED succeed>IDLE fail>IDLE abort>IDLE fault>FAULT estop>ESTOP",
     Mode.TAKEOVER: "operator_lost>ALIGNING mark_progress>TAKEOVER retract_mark>TAKEOVER hand_back>PAUSED"
-    " succeed>IDLE fail>IDLE abort>IDLE fault>FAULT estop>ESTOP",
+    " pause>PAUSED succeed>IDLE fail>IDLE abort>IDLE fault>FAULT estop>ESTOP",
     Mode.FAULT: "clear>PAUSED fail>IDLE abort>IDLE fault>FAULT estop>ESTOP",
     Mode.ESTOP: "reset>IDLE estop>ESTOP",
 }

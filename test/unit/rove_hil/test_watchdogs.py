@@ -17,7 +17,8 @@ def seconds(value: float) -> int:
 
 
 def healthy(now_ns: int = NOW_NS) -> Watch:
-    watch = Watch(Limits(), joint_states_ns=now_ns, teleop_ns=now_ns)
+    watch = Watch(Limits(), joint_states_ns=now_ns)
+    watch.heard_operator(now_ns, "")
     watch.heard_trace(now_ns, EPOCH, "")
     watch.heard_recorder(now_ns, "")
     return watch
@@ -90,7 +91,7 @@ def test_one_followed_tick_ends_a_hold() -> None:
 
 def test_a_silent_operator_is_lost_but_not_before_he_could_speak() -> None:
     watch = healthy()
-    watch.teleop_ns = NOW_NS - seconds(0.4)
+    watch.heard_operator(NOW_NS - seconds(0.4), "")
     assert event_of(watch, Mode.TAKEOVER, since_ns=NOW_NS - seconds(0.1)) is None
     assert event_of(watch, Mode.TAKEOVER, since_ns=NOW_NS - seconds(1.0)) is Event.OPERATOR_LOST
     assert event_of(watch, Mode.ROLLOUT) is None
@@ -103,3 +104,33 @@ def test_the_recorder_is_a_problem_when_it_says_so_and_when_it_says_nothing() ->
     watch.heard_recorder(NOW_NS, "disk is full")
     assert "disk is full" in watch.recorder_problem(NOW_NS)
     assert "nothing heard yet" in Watch(Limits()).recorder_problem(NOW_NS)
+
+
+def test_an_operator_whose_arm_is_not_tracked_is_lost_like_one_who_is_gone() -> None:
+    watch = healthy(NOW_NS - seconds(0.4))
+    watch.joint_states_ns = NOW_NS
+    watch.heard_trace(NOW_NS, EPOCH, "")
+    for tick in range(20, -1, -1):
+        watch.heard_operator(NOW_NS - seconds(tick / 50), "left_arm")
+    call = watch.judge(NOW_NS, Mode.TAKEOVER, EPOCH, 0)
+    assert call is not None
+    assert call[0] is Event.OPERATOR_LOST
+    assert call[1].startswith("left_arm not tracked for 0.4")
+    assert event_of(watch, Mode.TAKEOVER, since_ns=NOW_NS - seconds(0.1)) is None
+
+
+def test_before_an_attempt_everything_that_is_missing_is_named() -> None:
+    watch = Watch(Limits(), cameras=("head", "wrist"), operator=True)
+    assert [line.split(":")[0] for line in watch.not_ready(NOW_NS)] == [
+        "joint states",
+        "filter_node",
+        "recorder_node",
+        "camera head",
+        "camera wrist",
+        "the operator is not tracked",
+    ]
+    watch.joint_states_ns = watch.trace_ns = watch.ghost_ns = NOW_NS
+    watch.camera_ns |= {"head": NOW_NS, "wrist": NOW_NS - seconds(3)}
+    watch.heard_recorder(NOW_NS, "")
+    assert watch.not_ready(NOW_NS) == ("camera wrist: nothing heard for 3.0 s",)
+    assert Watch(Limits()).not_ready(NOW_NS)[3:] == ()
