@@ -1,7 +1,7 @@
 """retarget_node: motion-capture frames in, joint targets of the operator out.
 
 One thread waits for frames, solves and publishes. Nobody needs targets while no operator is asked for, so outside
-ALIGNING and TAKEOVER frames are only received and counted.
+ALIGNING and TAKEOVER only the ghost is made, for display, from 30 frames a second.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from rove_hil.mocap import MocapFrame
 from rove_hil.mocap_wire import MocapReceiver
 from rove_hil.operator_calibration import OperatorCalibration
 from rove_hil.retarget import Retargeter, RetargetResult
+from rove_hil.ros.operator_display import OperatorDisplay
 
 # Modes in which the operator's pose matters.
 FOLLOWING = frozenset({ControlMode.MODE_ALIGNING, ControlMode.MODE_TAKEOVER})
@@ -75,6 +76,7 @@ class RetargetNode(RoveNode):
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._targets = self.create_publisher(TeleopTarget, topics.TELEOP_TARGET, topics.QOS_TELEOP_TARGET)
+        self._display = OperatorDisplay(self, self._space)
         self.create_subscription(JointState, topics.JOINT_STATES, self._on_joints, topics.QOS_JOINT_STATES)
         self.create_subscription(ControlMode, topics.MODE, self._on_mode, topics.QOS_MODE)
         self.diagnose_with(self._report)
@@ -130,9 +132,12 @@ class RetargetNode(RoveNode):
 
     def _answer(self, frame: MocapFrame) -> None:
         mode, measured = self._mode, self._measured
-        if mode is None or measured is None or mode.mode not in FOLLOWING:
+        if mode is None or measured is None:
             return
-        if mode.epoch != self._engaged_epoch:
+        following = mode.mode in FOLLOWING
+        if not following and not self._display.ghost_due(self.clock.now_ns()):
+            return
+        if following and mode.epoch != self._engaged_epoch:
             # A new engagement starts where the robot is, not where the operator was left the last time.
             self._retargeter.reset(measured)
             self._engaged_epoch = mode.epoch
@@ -141,20 +146,20 @@ class RetargetNode(RoveNode):
         solve_ms = (time.perf_counter_ns() - began_ns) * 1e-6
         self._solve_ms.append(solve_ms)
         self._held += not result.converged
-        self._targets.publish(self._message(frame, mode.epoch, measured, result, solve_ms))
-        self._published += 1
+        if result.converged and any(result.group_valid.values()):
+            self._display.show_ghost(self.clock.now_ns(), self.ros_now_ns(), result.q)
+        if following:
+            self._targets.publish(self._message(frame, mode, measured, result, solve_ms))
+            self._published += 1
 
     def _message(
-        self, frame: MocapFrame, epoch: int, measured: FloatArray, result: RetargetResult, solve_ms: float
+        self, frame: MocapFrame, mode: ControlMode, measured: FloatArray, result: RetargetResult, solve_ms: float
     ) -> TeleopTarget:
-        difference = result.q - measured
         groups = self._space.groups
-        rms = np.array([np.sqrt(np.mean(difference[span] ** 2)) for span in groups.values()], dtype=np.float32)
-        largest = np.array([np.abs(difference[span]).max() for span in groups.values()], dtype=np.float32)
         message = TeleopTarget(
             stamp=stamps.to_msg(self.ros_now_ns()),
             source_stamp=stamps.to_msg(frame.capture_ns),
-            epoch=epoch,
+            epoch=mode.epoch,
             sequence=frame.sequence,
             group=list(groups),
             group_valid=[result.converged and result.group_valid[group] for group in groups],
@@ -164,8 +169,7 @@ class RetargetNode(RoveNode):
             fingertip_error_m=result.fingertip_error_m,
         )
         message.position = array.array("d", result.q.tobytes())
-        message.alignment_rms = array.array("f", rms.tobytes())
-        message.alignment_max = array.array("f", largest.tobytes())
+        self._display.compare(message, mode, result.q, measured)
         return message
 
     def _complain(self) -> None:
