@@ -10,6 +10,7 @@ from pydantic_core import PydanticUndefined
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.exceptions import ParameterException
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 
 from rove_core.config import ConfigModel, parse
 from rove_core.errors import ConfigError
@@ -34,9 +35,11 @@ def declare(node: Node, model: type[ModelT]) -> ModelT:
         if default is PydanticUndefined:
             raise ConfigError(f"{model.__name__}.{name}: a ROS parameter needs a default")
         if isinstance(default, tuple):
-            default = list(default)
+            # ROS would take an empty list for one of bytes.
+            default = list(default) or Parameter.Type.STRING_ARRAY
         try:
-            values[name] = node.declare_parameter(name, default, descriptor).value
+            value = node.declare_parameter(name, default, descriptor).value
+            values[name] = [] if value is None else value
         except (ParameterException, TypeError, ValueError) as error:
             raise ConfigError(f"node {node.get_name()}: parameter '{name}': {error}") from None
     return parse(model, values, f"parameters of {node.get_name()}")
