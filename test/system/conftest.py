@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +35,21 @@ def wait_until(condition: Callable[[], bool], what: str, limit_s: float = DEADLI
 
 
 class Session:
-    """One `rove deploy` and what can be seen of it from outside."""
+    """One `rove deploy` and what can be seen of it from outside.
 
-    def __init__(self, out: Path, *options: str) -> None:
+    Args:
+        terminal: it runs in this one (a descriptor) instead of writing to a file.
+        inside: program and arguments that take its command as one more argument, such as tmux.
+    """
+
+    def __init__(self, out: Path, *options: str, terminal: int | None = None, inside: Sequence[str] = ()) -> None:
         self.out = out
         self._output = (out.parent / "output").open("w+")
         argv = [sys.executable, "-m", "rove_hil.cli.main", "deploy", "--out", str(out), *OPTIONS, *options]
-        self.process = subprocess.Popen(argv, stdout=self._output, stderr=subprocess.STDOUT, process_group=0)
+        if inside:
+            argv = [*inside, shlex.join(argv)]
+        shown = self._output if terminal is None else terminal
+        self.process = subprocess.Popen(argv, stdin=terminal, stdout=shown, stderr=shown, process_group=0)
 
     @property
     def output(self) -> str:
@@ -96,8 +105,8 @@ def until() -> Callable[..., None]:
 def begin(tmp_path: Path, domain_id: int) -> Iterator[Callable[..., Session]]:
     sessions: list[Session] = []
 
-    def start(*options: str) -> Session:
-        sessions.append(Session(tmp_path / "runs", *options))
+    def start(*options: str, **more: Any) -> Session:
+        sessions.append(Session(tmp_path / "runs", *options, **more))
         return sessions[-1]
 
     yield start
