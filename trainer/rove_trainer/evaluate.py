@@ -41,14 +41,14 @@ def deploy(out: Path, *arguments: str) -> Path:
     """Run `rove deploy` in the simulation and return the session's folder.
 
     Raises:
-        EpisodeError: it ended without a new session.
+        EpisodeError: it failed, or ended without a new session.
     """
     before = set(out.glob("*")) if out.is_dir() else set()
     command = [str(Path(sys.executable).with_name("rove")), "deploy", "--robot", "sim", "--out", str(out), *arguments]
     code = subprocess.run(command, check=False).returncode
     new = sorted(set(out.glob("*")) - before)
-    if not new:
-        raise EpisodeError(f"`rove deploy` left no session in {out} (exit code {code})", "its lines above say why")
+    if code or not new:
+        raise EpisodeError(f"`rove deploy` into {out} failed (exit code {code})", "its lines above say why")
     return new[-1]
 
 
