@@ -191,14 +191,13 @@ def test_the_policys_first_chunk_in_a_blended_takeover_joins_without_a_jump(benc
     )
 
 
-def test_a_change_of_mode_that_lets_go_of_nothing_does_not_jump(bench: Any) -> None:
-    bench.say(Mode.ROLLOUT, 1)
-    bench.chunk(still(SPACE.home), 1)
-    bench.tick(10)
-    bench.chunk(still(moved(RIGHT, 0.3)), 2, chunk_id=2)
-    bench.say(Mode.ROLLOUT, 2)
+@pytest.mark.parametrize("way", TakeoverWay)
+def test_a_change_of_mode_that_lets_go_of_nothing_does_not_jump(bench: Any, way: TakeoverWay) -> None:
+    operate(bench, {"epoch": 1, "way": way}, still(moved(RIGHT, 0.05), 10))
+    bench.say(Mode.TAKEOVER, 2, way)
+    bench.operate(moved(RIGHT, 0.4), 2)
     decision = bench.tick()
-    assert decision.chunk_id == 2
+    assert decision.source is Source.OPERATOR
     np.testing.assert_allclose(decision.target, bench.sent[-2], atol=1e-9)
 
 
