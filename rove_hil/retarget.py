@@ -17,13 +17,13 @@ import numpy as np
 
 from rove_core.clocks import NS_PER_S
 from rove_core.joint_space import FloatArray, JointSpace
-from rove_hil.clearance import Clearance, Rows
 from rove_hil.hand_shape import HandShapes
 from rove_hil.kinematics import Kinematics
 from rove_hil.mocap import MocapFrame, Tracked
 from rove_hil.operator_calibration import OperatorCalibration, Targets, targets_of
 from rove_hil.pose_tasks import BodyTasks, HandTasks, Weights
 from rove_hil.target_smoother import TargetSmoother
+from rove_hil.velocity_damper import Inequalities, VelocityDamper
 
 # Gauss-Newton steps per frame. Two follow motion at 72 Hz; the first frame after a reset may be anywhere.
 STEPS_TRACKING = 2
@@ -81,7 +81,7 @@ class Retargeter:
         space: joints of the robot.
         calibration: of the operator's body.
         weights: of the tasks.
-        clearance: keeps the robot off itself; None leaves that to others.
+        damper: keeps the robot off itself; None leaves that to others.
     """
 
     def __init__(
@@ -89,11 +89,11 @@ class Retargeter:
         space: JointSpace,
         calibration: OperatorCalibration | None = None,
         weights: Weights | None = None,
-        clearance: Clearance | None = None,
+        damper: VelocityDamper | None = None,
     ) -> None:
         self._space = space
         self._calibration = calibration or OperatorCalibration()
-        self._clearance = clearance
+        self._damper = damper
         self._kinematics = Kinematics(space)
         body = self._kinematics.frame_from_joints(space.home)
         self._hand_shapes = HandShapes.measured_from(body, self._kinematics.site_rotations(self._kinematics.palms))
@@ -180,12 +180,12 @@ class Retargeter:
         for _ in range(steps):
             self._kinematics.forward(q)
             largest = 0.0
-            rows = None if self._clearance is None else self._clearance.rows(q, self._body.columns)
+            apart = None if self._damper is None else self._damper.inequalities(q, self._body.columns)
             for tasks in (self._body, self._hands):
                 hessian, gradient = tasks.linearise(q, targets)
                 columns = tasks.columns
                 room = lower[columns] - q[columns], upper[columns] - q[columns]
-                step = _solve_qp(hessian, gradient, *room, rows if tasks is self._body else None)
+                step = _solve_qp(hessian, gradient, *room, apart if tasks is self._body else None)
                 if step is None:
                     return "the solver found nothing"
                 q[columns] += step
@@ -203,22 +203,22 @@ class Retargeter:
 
 
 def _solve_qp(
-    hessian: FloatArray, gradient: FloatArray, low: FloatArray, high: FloatArray, rows: Rows | None
+    hessian: FloatArray, gradient: FloatArray, low: FloatArray, high: FloatArray, apart: Inequalities | None
 ) -> FloatArray | None:
-    """The step [rad] that minimises x' H x / 2 + g' x inside low, high and above the rows; None when there is none."""
+    """The step [rad] that minimises x' H x / 2 + g' x inside all bounds; None when there is none."""
     upper = np.minimum(high, LARGEST_STEP_RAD)
     lower = np.maximum(low, -LARGEST_STEP_RAD)
-    if rows is None or not len(rows.least):
+    if apart is None or not len(apart.least):
         no_rows = np.zeros((0, len(gradient)))
         step, _, flag, _ = daqp.solve(hessian, gradient, no_rows, upper, lower, iter_limit=QP_ITERATIONS)
     else:
-        count = len(rows.least)
+        count = len(apart.least)
         step, _, flag, _ = daqp.solve(
             hessian,
             gradient,
-            rows.jacobian,
+            apart.jacobian,
             np.concatenate([upper, np.full(count, np.inf)]),
-            np.concatenate([lower, rows.least]),
+            np.concatenate([lower, apart.least]),
             np.concatenate([np.zeros(len(upper), np.int32), np.full(count, QP_SOFT, np.int32)]),
             iter_limit=QP_ITERATIONS,
         )

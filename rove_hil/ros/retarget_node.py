@@ -9,24 +9,22 @@ from __future__ import annotations
 import array
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 
 import numpy as np
-from pydantic import Field
 from rove_msgs.msg import ControlMode, TeleopTarget
 from sensor_msgs.msg import JointState
 
-from rove_core.config import ConfigModel
+from rove_core.clocks import NS_PER_S
 from rove_core.errors import JointNameError
 from rove_core.joint_space import FloatArray, JointSpace
 from rove_core.ros import stamps, topics
 from rove_core.ros.node import OK, WARN, RoveNode
 from rove_core.ros.node import main as run
 from rove_hil.mocap import MocapFrame
-from rove_hil.mocap_wire import MocapReceiver
-from rove_hil.operator_calibration import OperatorCalibration
-from rove_hil.retarget import Retargeter, RetargetResult
+from rove_hil.retarget import RetargetResult
 from rove_hil.ros.operator_display import OperatorDisplay
+from rove_hil.ros.retarget_parameters import RetargetParameters
 
 # Modes in which the operator's pose matters.
 FOLLOWING = frozenset({ControlMode.MODE_ALIGNING, ControlMode.MODE_TAKEOVER})
@@ -34,34 +32,24 @@ FOLLOWING = frozenset({ControlMode.MODE_ALIGNING, ControlMode.MODE_TAKEOVER})
 POLL_S = 0.1
 # Refused frames and failed solves are told at most this often [s]: a broken source sends a hundred a second.
 COMPLAINT_PERIOD_S = 1.0
+# Frames that came too late to be used; the filter holds when no target comes.
+TOO_OLD = "too old"
 # Solve times that the diagnostics look back on.
 SOLVES_KEPT = 1000
 
 
-class RetargetParameters(ConfigModel):
-    """Parameters of retarget_node."""
-
-    robot: str = Field("iron_r01", description="robot name or YAML file")
-    mocap_url: str = Field("tcp://127.0.0.1:5571", description="where motion-capture frames come from (ZeroMQ)")
-    max_rate_hz: float = Field(250.0, ge=10.0, le=1000.0, description="targets per second at most [Hz]")
-    torso_scale: float = Field(1.0, ge=0.3, le=3.0, description="robot's shoulder height over the operator's")
-    shoulder_scale: float = Field(1.0, ge=0.3, le=3.0, description="robot's shoulder width over the operator's")
-    arm_scale: float = Field(1.0, ge=0.3, le=3.0, description="robot's arm length over the operator's")
-    hand_scale: float = Field(1.0, ge=0.3, le=3.0, description="robot's hand length over the operator's")
-
-
 class RetargetNode(RoveNode):
-    """Wires the motion-capture wire and the retargeter to the graph."""
+    """Wires a source of motion capture and the retargeter to the graph."""
 
     NAME = "retarget_node"
 
     def configure(self) -> None:
         p = self.parameters(RetargetParameters)
         self._space = JointSpace.load(p.robot)
-        calibration = OperatorCalibration(p.torso_scale, p.shoulder_scale, p.arm_scale, p.hand_scale)
-        self._retargeter = Retargeter(self._space, calibration)
-        self._receiver = MocapReceiver(p.mocap_url)
+        self._retargeter = p.retargeter(self._space)
+        self._source = p.source(self, self._space)
         self._period_s = 1.0 / p.max_rate_hz
+        self._max_age_s, self._deadline_s = p.max_frame_age_s, p.solve_deadline_s
         self._measured: FloatArray | None = None
         self._state_names: list[str] = []
         self._order = np.arange(0)
@@ -69,8 +57,9 @@ class RetargetNode(RoveNode):
         self._mode: ControlMode | None = None
         self._engaged_epoch = -1
         self._published = 0
-        self._held = 0
-        self._refusals_told = 0
+        self._held: Counter[str] = Counter()
+        self._last_age_s = 0.0
+        self._complaints_told = 0
         self._next_complaint_s = 0.0
         self._solve_ms: deque[float] = deque(maxlen=SOLVES_KEPT)
         self._stopping = threading.Event()
@@ -93,9 +82,9 @@ class RetargetNode(RoveNode):
             self._thread = None
 
     def destroy_node(self) -> None:
-        """Free the wire, which lives from configure on."""
-        if hasattr(self, "_receiver") and self._thread is None:
-            self._receiver.close()
+        """Free the source, which lives from configure on."""
+        if hasattr(self, "_source") and self._thread is None:
+            self._source.close()
         super().destroy_node()
 
     def _on_joints(self, message: JointState) -> None:
@@ -122,11 +111,11 @@ class RetargetNode(RoveNode):
     def _follow(self) -> None:
         next_s = time.monotonic()
         while not self._stopping.is_set():
-            frame = self._receiver.poll(POLL_S)
+            frame = self._source.poll(POLL_S)
             self._complain()
             if frame is not None:
                 self._answer(frame)
-            # Frames faster than that pile up in the wire, where only the newest is taken.
+            # Frames faster than that pile up in the source, where only the newest is taken.
             next_s = max(next_s + self._period_s, time.monotonic())
             self._stopping.wait(max(0.0, next_s - time.monotonic()) if frame is not None else 0.0)
 
@@ -141,11 +130,16 @@ class RetargetNode(RoveNode):
             # A new engagement starts where the robot is, not where the operator was left the last time.
             self._retargeter.reset(measured)
             self._engaged_epoch = mode.epoch
-        began_ns = time.perf_counter_ns()
-        result = self._retargeter.solve(frame)
-        solve_ms = (time.perf_counter_ns() - began_ns) * 1e-6
+        self._last_age_s = (self.ros_now_ns() - frame.capture_ns) / NS_PER_S
+        if self._last_age_s > self._max_age_s:
+            self._held[TOO_OLD] += 1
+            return
+        began_s = time.perf_counter()
+        result = self._retargeter.solve(frame, out_of_time=lambda: time.perf_counter() - began_s > self._deadline_s)
+        solve_ms = (time.perf_counter() - began_s) * 1e3
         self._solve_ms.append(solve_ms)
-        self._held += not result.converged
+        if result.held:
+            self._held[result.held] += 1
         if result.converged and any(result.group_valid.values()):
             self._display.show_ghost(self.clock.now_ns(), self.ros_now_ns(), result.q)
         if following:
@@ -173,29 +167,41 @@ class RetargetNode(RoveNode):
         return message
 
     def _complain(self) -> None:
-        """Tell of refused frames, at most once a second."""
-        refused = self._receiver.rejected.total()
-        if refused == self._refusals_told or time.monotonic() < self._next_complaint_s:
+        """Tell of frames that were refused or held, at most once a second."""
+        count = self._source.rejected.total() + self._held.total()
+        if count == self._complaints_told or time.monotonic() < self._next_complaint_s:
             return
         self._next_complaint_s = time.monotonic() + COMPLAINT_PERIOD_S
-        self.get_logger().warning(f"{refused - self._refusals_told} frame(s): {self._receiver.last_refusal}")
-        self._refusals_told = refused
+        self.get_logger().warning(f"{count - self._complaints_told} frame(s) not used: {self._trouble()}")
+        self._complaints_told = count
+
+    def _trouble(self) -> str:
+        """What has become of frames that were not used."""
+        held = [f"{count} held: {reason}" for reason, count in self._held.copy().items() if reason != TOO_OLD]
+        if self._held[TOO_OLD]:
+            held.append(
+                f"{self._held[TOO_OLD]} were {TOO_OLD} (the last frame was {self._last_age_s:.2f} s old, at most "
+                f"{self._max_age_s} s are used): a slow network, or clocks that differ"
+            )
+        refused = self._source.rejected.total()
+        return "; ".join([*held, *([f"{refused} refused, the last: {self._source.last_refusal}"] if refused else [])])
 
     def _report(self) -> tuple[bytes, str, dict[str, object]]:
-        receiver = self._receiver
+        source = self._source
         solve_ms = np.array(self._solve_ms) if self._solve_ms else np.zeros(1)
         values: dict[str, object] = {
-            "received": receiver.received,
-            "dropped": receiver.dropped,
-            **{f"rejected_{reason}": count for reason, count in receiver.rejected.copy().items()},
+            "received": source.received,
+            "dropped": source.dropped,
+            **{f"rejected_{reason}": count for reason, count in source.rejected.copy().items()},
             "published": self._published,
-            "held": self._held,
+            "held": self._held.total(),
+            "last_frame_age_s": round(self._last_age_s, 3),
             "solve_ms_p50": round(float(np.quantile(solve_ms, 0.5)), 3),
             "solve_ms_p99": round(float(np.quantile(solve_ms, 0.99)), 3),
         }
-        problem = self._wrong_names or ("" if receiver.received else "no motion-capture frame received")
+        problem = self._wrong_names or ("" if source.received else "no motion-capture frame received")
         if self._held:
-            problem = problem or f"{self._held} frame(s) could not be solved; the last pose was held"
+            problem = problem or self._trouble()
         return WARN if problem else OK, problem, values
 
 

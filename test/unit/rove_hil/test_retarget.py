@@ -157,7 +157,7 @@ def test_fingers_that_were_straight_bend_the_way_the_operators_do(kinematics: Ki
     for seed in (0, 1, 2):
         retargeter.reset(SPACE.home)
         for number, q in enumerate(motion(10.0, seed)):
-            assert retargeter.solve(frame_of(kinematics, q, number)).fingertip_error_m < 3e-4
+            assert retargeter.solve(frame_of(kinematics, q, number)).fingertip_error_m < 5e-4
 
 
 @pytest.mark.parametrize(("bend", "most_mrad"), [(0.0, 15.0), (1.3, 15.0)])
