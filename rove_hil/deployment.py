@@ -13,6 +13,7 @@ from typing import Any
 import rove_core.ros
 from rove_core.errors import BundleError, ConfigError, nearest
 from rove_core.modes import TakeoverWay
+from rove_hil.session_plan import SessionPlan
 
 Value = str | int | float | bool | tuple[str, ...]
 
@@ -107,6 +108,8 @@ class Settings:
         instruction: what the policy is told; "" for the task's usual one.
         out_dir: the session's folder.
         speed: simulated seconds per second.
+        start_stages: attempts per start stage, "0:5,2:3", instead of `start_stage` and `episodes`; "" for those.
+        max_attempt_s: an attempt that takes longer is paused and people are asked [s]; 0: no limit.
     """
 
     out_dir: Path
@@ -123,6 +126,8 @@ class Settings:
     seed: int = 0
     speed: float = 1.0
     start_stage: int = 0
+    start_stages: str = ""
+    max_attempt_s: float = 180.0
     demonstrations: bool = False
     cameras: tuple[str, ...] = ("head",)
     device: str = "cpu"
@@ -154,6 +159,7 @@ class Settings:
             raise ConfigError("demonstrations need an operator", "add --operator scripted:expert or mocap:URL")
         if self.policy is None and not self.demonstrations:
             raise ConfigError("an attempt needs a policy", "give --policy BUNDLE, or --demonstrations with an operator")
+        SessionPlan.of(self.start_stages)
 
     @classmethod
     def from_text(cls, values: Mapping[str, str]) -> Settings:
@@ -175,6 +181,8 @@ class Settings:
                 seed=int(text["seed"]),
                 speed=float(text["speed"]),
                 start_stage=int(text["start_stage"]),
+                start_stages=text["start_stages"],
+                max_attempt_s=float(text["max_attempt_s"]),
                 instruction=text["instruction"],
                 demonstrations=text["demonstrations"].lower() == "true",
                 cameras=_list(text["cameras"]),
@@ -191,6 +199,11 @@ class Settings:
     def told(self) -> str:
         """What the policy is told."""
         return self.instruction or INSTRUCTIONS.get(self.task, "")
+
+    @property
+    def plan(self) -> SessionPlan:
+        """How many attempts from which stage."""
+        return SessionPlan.of(self.start_stages, self.start_stage, self.episodes)
 
     @property
     def simulated(self) -> bool:
@@ -224,6 +237,8 @@ ARGUMENTS: Mapping[str, tuple[str, str]] = {
     "seed": ("0", "of scenes and scripted people"),
     "speed": ("1.0", "simulated seconds per second"),
     "start_stage": ("0", "progress stage that attempts start from"),
+    "start_stages": ("", "attempts per start stage, as in 0:5,2:3, instead of start_stage and episodes"),
+    "max_attempt_s": ("180.0", "an attempt that takes longer is paused and people are asked [s]; 0: no limit"),
     "demonstrations": ("false", "the operator does the whole task"),
     "cameras": ("head", "cameras to run and record, comma-separated"),
     "device": ("cpu", "where the policy runs: cpu or cuda"),
@@ -307,6 +322,11 @@ def _supervisor(settings: Settings) -> NodeSpec:
         "stale_event_s": stale_event_s,
         "takeover_way": settings.takeover_way,
         "takeover_groups": settings.takeover_groups,
+        "max_attempt_s": settings.max_attempt_s,
+        "cameras": settings.cameras,
+        "operator": settings.operator != "none",
+        # In the simulation the scene is set by a service, and whoever calls it knows.
+        "confirm_reset": not settings.simulated,
     }
     return _node("rove_hil", "rove_hil", "supervisor_node", Phase.SUPERVISION, parameters, restart=Restart.ON_FAILURE)
 
@@ -362,7 +382,8 @@ def _people(settings: Settings) -> list[NodeSpec]:
         parameters = {
             "robot": settings.model,
             "task": settings.task,
-            "episodes": settings.episodes,
+            "episodes": settings.plan.attempts,
+            "start_stages": settings.start_stages,
             "seed": settings.seed,
             "operator": "none" if kind == "none" else "scripted",
             "demonstration": settings.demonstrations,
@@ -378,19 +399,20 @@ def _devices(settings: Settings) -> list[NodeSpec]:
     """What people press, before a keyboard shows what that led to."""
     nodes = []
     attempts: dict[str, Value] = {"task": settings.task, "start_stage": settings.start_stage}
+    attempts["start_stages"] = settings.start_stages
     attempts |= {"demonstration": settings.demonstrations, "instruction": settings.told}
     attempts["mapping"] = str(settings.mapping or "")
     keyboard, alone = settings.supervisor == "keyboard", settings.supervisor == "pedal"
     if settings.pedals or settings.joys:
         # A keyboard gives the cues where there is one, and counts the attempts.
         parameters = attempts | {"pedals": settings.pedals, "joys": settings.joys, "cues": not keyboard}
-        parameters |= {"episodes": settings.episodes if alone else 0}
+        parameters |= {"episodes": settings.plan.attempts if alone else 0}
         again = Restart.ON_FAILURE
         nodes.append(
             _node("rove_hil", "rove_hil", "buttons_node", Phase.PEOPLE, parameters, restart=again, ends_session=alone)
         )
     if keyboard:
-        parameters = attempts | {"episodes": settings.episodes}
+        parameters = attempts | {"episodes": settings.plan.attempts}
         nodes.append(
             _node("rove_hil", "rove_hil", "keyboard_node", Phase.PEOPLE, parameters, ends_session=True, terminal=True)
         )

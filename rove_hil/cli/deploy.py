@@ -58,6 +58,12 @@ def deploy(
     seed: Annotated[int, typer.Option(min=0, help="Seed of scenes and scripted people.")] = 0,
     speed: Annotated[float, typer.Option(min=0.1, max=20, help="Simulated seconds per second.")] = 1.0,
     start_stage: Annotated[int, typer.Option(min=0, help="Progress stage that attempts start from.")] = 0,
+    start_stages: Annotated[
+        str, typer.Option(help="Attempts per start stage, as in 0:5,2:3, instead of --start-stage and --episodes.")
+    ] = "",
+    max_attempt_s: Annotated[
+        float, typer.Option(min=0, help="An attempt that takes longer is paused and people are asked; 0: no limit.")
+    ] = 180.0,
     demonstrations: Annotated[bool, typer.Option(help="The operator does the whole task.")] = False,
     cameras: Annotated[str, typer.Option(help="Cameras to run and record, comma-separated.")] = "head",
     device: Annotated[str, typer.Option(help="Where the policy runs: cpu or cuda.")] = "cpu",
@@ -104,6 +110,8 @@ def deploy(
         seed=seed,
         speed=speed,
         start_stage=start_stage,
+        start_stages=start_stages,
+        max_attempt_s=max_attempt_s,
         demonstrations=demonstrations,
         cameras=tuple(name for name in cameras.split(",") if name),
         device=device,
@@ -136,7 +144,7 @@ def _run(settings: Settings) -> int:
         raise RecordingError(f"cannot make {settings.out_dir}: {error.strerror}", "choose another --out") from None
     say, show = _printers(live=sys.stdout.isatty() and settings.supervisor != "keyboard")
     say(f"session {settings.out_dir}")
-    return DeploymentRunner(deployment, settings.out_dir, settings.episodes, say, show).run()
+    return DeploymentRunner(deployment, settings, say, show).run()
 
 
 def _printers(*, live: bool) -> tuple[Callable[[str], None], Callable[[str], None] | None]:

@@ -14,7 +14,7 @@ from rove_msgs.msg import ControlMode, SupervisorEvent
 from sensor_msgs.msg import Joy as JoyMessage
 
 from rove_core.clocks import NS_PER_S
-from rove_core.modes import Mode, Stage
+from rove_core.modes import Mode
 from rove_core.ros import stamps, topics
 from rove_core.ros.node import ERROR, OK, RoveNode
 from rove_core.ros.node import main as run
@@ -24,7 +24,6 @@ from rove_hil.inputs.evdev import DeviceError, EvdevDevice, KeyChange
 from rove_hil.inputs.joy import Joy, chosen_joys
 from rove_hil.inputs.mapping import load_mapping
 from rove_hil.inputs.pedal import Pedal, chosen_pedals
-from rove_hil.progress import Progress
 from rove_hil.ros.presser import DEVICE_BACK_EVENT, DEVICE_LOST_EVENT, AttemptParameters, Presser
 
 # How long to wait for something to read: the end of a hold and of the node are noticed after this [s].
@@ -57,7 +56,6 @@ class ButtonsNode(RoveNode):
         self._joys = [Joy(name, joy, mapping.confirm, tell) for name, joy in chosen_joys(mapping, given.joys).items()]
         self._speaker = Speaker(mapping.cues, self.get_logger().warning) if given.cues else None
         self._presser = Presser(self, given)
-        self._progress = Progress(given.episodes)
         self._mode = ControlMode()
         self._lost: dict[str, str] = {}
         self._remind_ns = self._retry_ns = 0
@@ -226,12 +224,10 @@ class ButtonsNode(RoveNode):
 
     def _on_mode(self, mode: ControlMode) -> None:
         self._mode = mode
-        self._presser.saw(mode)
-        word = Mode.from_number(mode.mode)
+        self._presser.saw(mode, self.clock.now_ns() / NS_PER_S)
         if self._speaker is not None:
-            self._speaker.mode(word)
-        self._progress.update(self.clock.now_ns() / NS_PER_S, word, Stage(mode.stage), mode.episode_id, mode.event)
-        if self._given.episodes and len(self._progress.finished) >= self._given.episodes:
+            self._speaker.mode(Mode.from_number(mode.mode))
+        if self._given.episodes and self._presser.progress.complete:
             self.stop()
 
     def _on_event(self, event: SupervisorEvent) -> None:

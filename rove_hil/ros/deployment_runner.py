@@ -14,7 +14,7 @@ import yaml
 
 from rove_core.errors import RoveError
 from rove_core.modes import Mode, Stage
-from rove_hil.deployment import Deployment, NodeSpec, Phase, Restart
+from rove_hil.deployment import Deployment, NodeSpec, Phase, Restart, Settings
 from rove_hil.processes import Command, Ended, Processes, tail
 from rove_hil.progress import Progress
 from rove_hil.ros.session_monitor import SessionMonitor
@@ -25,6 +25,8 @@ READY_S = 60.0
 # The recorder writes out its last second and renames [s].
 CLOSE_S = 10.0
 POLL_S = 0.1
+# The simulator answers within a step; a busy machine takes longer [s].
+RESET_S = 5.0
 # A segment of shared memory that is being made is not locked yet: younger ones are left alone [s].
 MIN_AGE_S = 1.0
 # The end of the last attempt may be on its way when the node that ended it is gone [s].
@@ -47,16 +49,18 @@ class DeploymentRunner:
     def __init__(
         self,
         deployment: Deployment,
-        session_dir: Path,
-        attempts: int,
+        settings: Settings,
         say: Callable[[str], None],
         show: Callable[[str], None] | None,
     ) -> None:
         self._deployment = deployment
-        self._log_dir = session_dir / "logs"
+        self._settings = settings
+        self._log_dir = settings.out_dir / "logs"
         self._specs = {node.name: node for node in deployment.nodes}
         self._say, self._show = say, show
-        self._progress = Progress(attempts)
+        self._progress = Progress(settings.plan)
+        # Scripted people set their scene; for others it is done here, where the robot is a simulation.
+        self._sets_scene = settings.simulated and settings.supervisor != "scripted"
         self._ready: set[str] = set()
         self._signals = 0
         self._over = False
@@ -76,6 +80,8 @@ class DeploymentRunner:
                 try:
                     for phase in Phase:
                         self._start(phase, processes, monitor)
+                        if phase is Phase.STACK and self._progress.next_stage:
+                            self._set_scene(monitor)
                     while not self._ending:
                         self._watch(processes, monitor)
                 finally:
@@ -127,8 +133,20 @@ class DeploymentRunner:
         now_s = time.monotonic()
         for said in monitor.take_modes():
             mode, stage = Mode.from_number(said.mode), Stage(said.stage)
-            if line := self._progress.update(now_s, mode, stage, said.episode_id, said.event):
+            line = self._progress.update(now_s, mode, stage, said.episode_id, said.event, said.start_stage)
+            if line:
                 self._say(line)
+                if not (self._ending or said.episode_id or self._progress.complete):
+                    self._set_scene(monitor)
+
+    def _set_scene(self, monitor: SessionMonitor) -> None:
+        """Put the simulated scene at the start of the next attempt."""
+        if not self._sets_scene:
+            return
+        settings, stage = self._settings, self._progress.next_stage
+        seed = settings.seed + len(self._progress.finished)
+        problem = monitor.reset_scene(settings.task, seed, stage, RESET_S)
+        self._say(f"the scene could not be set: {problem}" if problem else f"scene set to stage {stage}")
 
     def _on_ended(self, ended: Ended, monitor: SessionMonitor) -> None:
         spec = self._specs[ended.name]
@@ -139,7 +157,7 @@ class DeploymentRunner:
             self._over = True
             monitor.spin(LAST_WORD_S)
             self._follow(monitor)
-            finished, planned = len(self._progress.finished), self._progress.attempts
+            finished, planned = len(self._progress.finished), self._progress.plan.attempts
             if finished < planned and not spec.terminal:  # a person may quit early
                 raise DeploymentError(f"{ended.name} ended after {finished} of {planned} attempts", _tail(ended.log))
         elif spec.required:

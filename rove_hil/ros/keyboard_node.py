@@ -10,7 +10,7 @@ from rove_msgs.msg import ControlMode, SupervisorEvent
 
 from rove_core.clocks import NS_PER_S
 from rove_core.errors import RoveError
-from rove_core.modes import Mode, Stage
+from rove_core.modes import Mode
 from rove_core.ros import topics
 from rove_core.ros.node import ERROR, OK, RoveNode
 from rove_core.ros.node import main as run
@@ -19,7 +19,6 @@ from rove_hil.inputs.cues import DEVICE_LOST, REFUSED, Speaker
 from rove_hil.inputs.keyboard import Keyboard, help_lines
 from rove_hil.inputs.keys import Keys
 from rove_hil.inputs.mapping import load_mapping
-from rove_hil.progress import Progress
 from rove_hil.ros.presser import DEVICE_BACK_EVENT, DEVICE_LOST_EVENT, AttemptParameters, Presser
 
 # How often the line with the mode is drawn, and the end of the node is noticed [s].
@@ -41,7 +40,6 @@ class KeyboardNode(RoveNode):
         self._given = self.parameters(KeyboardParameters)
         self._mapping = load_mapping(self._given.mapping)
         self._mode: ControlMode | None = None
-        self._progress = Progress(self._given.episodes)
         self._keyboard = Keyboard(sys.stdin.fileno())
         self._presser = Presser(self, self._given)
         self._speaker = Speaker(self._mapping.cues, self._say)
@@ -101,19 +99,15 @@ class KeyboardNode(RoveNode):
 
     def _on_mode(self, mode: ControlMode) -> None:
         self._mode = mode
-        self._presser.saw(mode)
-        word = Mode.from_number(mode.mode)
-        self._speaker.mode(word)
-        line = self._progress.update(
-            self.clock.now_ns() / NS_PER_S, word, Stage(mode.stage), mode.episode_id, mode.event
-        )
+        line = self._presser.saw(mode, self.clock.now_ns() / NS_PER_S)
+        self._speaker.mode(Mode.from_number(mode.mode))
         if line:
             self._say(line)
         if mode.question and mode.question != self._question:
             self._ring()
             self._say(f"? {mode.question}")
         self._question = mode.question
-        if self._given.episodes and len(self._progress.finished) >= self._given.episodes:
+        if self._given.episodes and self._presser.progress.complete:
             self.stop()
 
     def _on_event(self, event: SupervisorEvent) -> None:
@@ -150,7 +144,7 @@ class KeyboardNode(RoveNode):
             hints += f"  ? {self._question}"
         if self._lost:
             hints += f"  !! {self._lost}"
-        self._show(self._progress.line(self.clock.now_ns() / NS_PER_S) + hints)
+        self._show(self._presser.progress.line(self.clock.now_ns() / NS_PER_S) + hints)
 
     def _ring(self) -> None:
         if self._mapping.cues.bell:

@@ -7,10 +7,12 @@ from rove_msgs.msg import ControlMode, SupervisorEvent
 from rove_msgs.srv import StartEpisode
 
 from rove_core.config import ConfigModel
-from rove_core.modes import Event, Mode
+from rove_core.modes import Event, Mode, Stage
 from rove_core.ros import stamps, topics
 from rove_core.ros.node import RoveNode
 from rove_hil.inputs.button import Press, Seen
+from rove_hil.progress import Progress
+from rove_hil.session_plan import SessionPlan
 
 # Facts on /rove/events that nobody pressed: a device came or went.
 DEVICE_LOST_EVENT, DEVICE_BACK_EVENT = "device_lost", "device_back"
@@ -22,25 +24,37 @@ class AttemptParameters(ConfigModel):
     task: str = Field("whiteboard", description="task of a new attempt")
     instruction: str = Field("", description="what the policy is told")
     start_stage: int = Field(0, ge=0, description="progress stage that the scene was set to")
+    start_stages: str = Field("", description="attempts per start stage, as in 0:5,2:3, instead of start_stage")
     demonstration: bool = Field(False, description="the operator does the whole task")
     episodes: int = Field(0, ge=0, description="attempts, then the node ends; 0: until somebody quits")
     operator_name: str = Field("", description="written into the episodes")
     supervisor_name: str = Field("", description="written into the episodes")
     mapping: str = Field("", description="mapping file; empty for the shipped one")
 
+    def plan(self) -> SessionPlan:
+        """What the session wants. Raises ConfigError."""
+        return SessionPlan.of(self.start_stages, self.start_stage, self.episodes)
+
 
 class Presser:
-    """Sends presses. Tell it of every mode: what was seen last is what a press is meant for."""
+    """Sends presses. Tell it of every mode: what was seen last is what a press is meant for.
+
+    Attributes:
+        progress: what the attempts so far have come to; says which stage the next one starts from.
+    """
 
     def __init__(self, node: RoveNode, given: AttemptParameters) -> None:
         self._given = given
         self._requests = node.create_publisher(SupervisorEvent, topics.EVENT_REQUEST, topics.QOS_EVENTS)
         self._start = node.create_client(StartEpisode, topics.START_EPISODE)
         self._seen = Seen()
+        self.progress = Progress(given.plan())
 
-    def saw(self, mode: ControlMode) -> None:
-        """The supervisor published its mode."""
-        self._seen = Seen(Mode.from_number(mode.mode), mode.episode_id)
+    def saw(self, mode: ControlMode, now_s: float) -> str:
+        """The supervisor published its mode. The line of an attempt that ended with it, else ""."""
+        word = Mode.from_number(mode.mode)
+        self._seen = Seen(word, mode.episode_id)
+        return self.progress.update(now_s, word, Stage(mode.stage), mode.episode_id, mode.event, mode.start_stage)
 
     @property
     def seen(self) -> Seen:
@@ -63,7 +77,7 @@ class Presser:
         request = StartEpisode.Request(
             task=given.task,
             instruction=given.instruction,
-            start_stage=given.start_stage,
+            start_stage=self.progress.next_stage,
             operator_name=given.operator_name,
             supervisor_name=given.supervisor_name,
             demonstration=given.demonstration,

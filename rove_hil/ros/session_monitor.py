@@ -11,7 +11,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from rove_msgs.msg import ControlMode, EpisodeStatus, SupervisorEvent
-from rove_msgs.srv import SendEvent
+from rove_msgs.srv import ResetScene, SendEvent
 
 from rove_core.modes import Event
 from rove_core.ros import topics
@@ -33,6 +33,7 @@ class SessionMonitor:
         self.node.create_subscription(ControlMode, topics.MODE, self._on_mode, topics.QOS_MODE)
         self.node.create_subscription(EpisodeStatus, topics.EPISODE_STATUS, self._on_status, topics.QOS_EPISODE_STATUS)
         self._send = self.node.create_client(SendEvent, topics.SEND_EVENT)
+        self._reset = self.node.create_client(ResetScene, topics.RESET_SCENE)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -61,6 +62,20 @@ class SessionMonitor:
     def readiness(self, names: list[str]) -> Readiness:
         """Ask these nodes whether they are active."""
         return Readiness(self.node, names)
+
+    def reset_scene(self, task: str, seed: int, start_stage: int, limit_s: float) -> str:
+        """Put the simulated scene at the start of an attempt; why that failed, or ""."""
+        deadline = time.monotonic() + limit_s
+        while not self._reset.service_is_ready():
+            if time.monotonic() > deadline:
+                return f"{topics.RESET_SCENE}: nobody offers it"
+            self.spin(0.05)
+        answer = self._reset.call_async(ResetScene.Request(task=task, seed=seed, start_stage=start_stage))
+        while not answer.done():
+            if time.monotonic() > deadline:
+                return f"{topics.RESET_SCENE}: no answer within {limit_s:.0f} s"
+            self.spin(0.05)
+        return "" if answer.result().accepted else str(answer.result().reason)
 
     def abort(self, reason: str, limit_s: float, give_up: Callable[[], bool]) -> bool:
         """End the open attempt as aborted and wait until the recorder has closed it. False when that failed."""

@@ -162,3 +162,23 @@ def test_a_bundle_that_is_not_there_is_refused_with_the_ones_that_are() -> None:
     with pytest.raises(BundleError, match=r"nowhere: it has no policy\.yaml") as refusal:
         bundle_folder("nowhere")
     assert "whiteboard" in refusal.value.hint
+
+
+def test_a_plan_of_stages_replaces_the_number_of_attempts() -> None:
+    found = nodes(replace(BASE, start_stages="0:2,2:1"))
+    assert found["scripted_supervisor"].parameters["episodes"] == 3
+    assert found["scripted_supervisor"].parameters["start_stages"] == "0:2,2:1"
+    people = replace(BASE, robot="iron_r01", operator="none", supervisor="keyboard", start_stages="0:2,2:1")
+    assert nodes(people)["keyboard_node"].parameters["episodes"] == 3
+    with pytest.raises(ConfigError, match="start stages"):
+        replace(BASE, start_stages="0:2;1")
+
+
+def test_an_attempt_needs_the_cameras_and_the_operator_of_the_session() -> None:
+    simulated = nodes(replace(BASE, cameras=("head", "wrist")))["supervisor_node"].parameters
+    assert simulated["cameras"] == ("head", "wrist")
+    assert simulated["operator"] is True
+    assert simulated["confirm_reset"] is False
+    real = nodes(replace(BASE, robot="iron_r01", operator="none", supervisor="keyboard"))["supervisor_node"].parameters
+    assert real["operator"] is False
+    assert real["confirm_reset"] is True, "nobody resets a real scene but people"

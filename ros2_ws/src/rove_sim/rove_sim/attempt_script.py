@@ -43,12 +43,14 @@ class Situation:
     Attributes:
         mode: who moves the robot. stage: as marked so far.
         operator_ready, gate_met: shown while aligning.
+        asked: the console asks what the attempt was, because its time is over.
     """
 
     mode: Mode
     stage: Stage
     operator_ready: bool
     gate_met: bool
+    asked: bool = False
 
 
 class AttemptScript:
@@ -118,6 +120,8 @@ class AttemptScript:
             case Mode.PAUSED:
                 if in_mode_s < self._delay_s:
                     return None
+                if situation.asked:
+                    return self._outcome(now_ns) or self._give_up("its time is over")
                 return Event.TAKEOVER if self._operator else Event.FAIL
             case Mode.ALIGNING:
                 return self._start_of_takeover(now_ns, situation, in_mode_s)
@@ -136,6 +140,10 @@ class AttemptScript:
             self.reason = f"not done after {self._habits.max_attempt_s:.0f} s"
             return Event.FAIL
         return None
+
+    def _give_up(self, reason: str) -> Event:
+        self.reason = reason
+        return Event.FAIL
 
     def _intervention(self, now_ns: int) -> Event | None:
         verdict = self.onlooker.verdict(now_ns)

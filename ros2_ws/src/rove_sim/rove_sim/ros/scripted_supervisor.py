@@ -9,6 +9,7 @@ import json
 import threading
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -30,6 +31,7 @@ from rove_core.modes import Event, Mode, Stage
 from rove_core.ros import stamps, topics
 from rove_core.ros.node import OK, RoveNode
 from rove_core.ros.node import main as run
+from rove_hil.session_plan import SessionPlan
 from rove_sim.attempt_script import AttemptScript, Situation, SupervisorHabits
 from rove_sim.ground_truth import GroundTruthLog
 from rove_sim.judgement import Patience, Sighting
@@ -62,6 +64,7 @@ class SupervisorParameters(ConfigModel):
     operator: Literal["scripted", "none"] = Field("scripted", description="who can take over")
     demonstration: bool = Field(False, description="the operator does the whole task")
     start_stage: int = Field(0, ge=0, description="progress stage that the scene is set to")
+    start_stages: str = Field("", description="attempts per start stage, as in 0:5,2:3; replaces stage and episodes")
     ground_truth: str = Field("", description="JSON lines file for what truly happened; empty for none")
     max_attempt_s: float = Field(90.0, gt=0, description="an attempt that takes longer has failed")
     stall_s: float = Field(8.0, gt=0, description="without progress before the supervisor pauses the policy")
@@ -95,6 +98,8 @@ class ScriptedSupervisor(RoveNode):
             patience=Patience(stall_s=self._given.stall_s),
             hand_back_probability=self._given.hand_back_probability,
         )
+        self._plan = SessionPlan.of(self._given.start_stages, self._given.start_stage, self._given.episodes)
+        self._stages_done: Counter[int] = Counter()
         self._truth = GroundTruthLog(self._given.ground_truth)
         self._rng = np.random.default_rng(self._given.seed)
         self._mode = ControlMode()
@@ -116,7 +121,7 @@ class ScriptedSupervisor(RoveNode):
         # 200 Hz, looked at once per attempt: not worth unpacking every one.
         self.create_subscription(JointState, topics.JOINT_COMMANDS, self._on_command, topics.QOS_COMMAND, raw=True)
         self.create_subscription(SupervisorEvent, topics.EVENTS, self._on_event, topics.QOS_EVENTS)
-        self.diagnose_with(lambda: (OK, f"{self._done} of {self._given.episodes} attempts", {}))
+        self.diagnose_with(lambda: (OK, f"{self._done} of {self._plan.attempts} attempts", {}))
 
     def activate(self) -> None:
         self._thread = threading.Thread(target=self._attempts, name="attempts", daemon=True)
@@ -162,7 +167,7 @@ class ScriptedSupervisor(RoveNode):
 
     def _attempts(self) -> None:
         try:
-            for number in range(self._given.episodes):
+            for number in range(self._plan.attempts):
                 self._attempt(number)
                 self._done = number + 1
                 if self._ending.is_set():
@@ -178,18 +183,20 @@ class ScriptedSupervisor(RoveNode):
     def _attempt(self, number: int) -> None:
         """One attempt, from an untouched scene to its outcome."""
         seed = self._given.seed + number
-        self._set_scene(seed)
-        episode_id = self._open(number, seed)
+        stage = self._plan.next_stage(self._stages_done)
+        self._set_scene(seed, stage)
+        episode_id = self._open(number, seed, stage)
         rng = np.random.default_rng([self._given.seed, number])
         begin_ns = self.clock.now_ns()
         script = AttemptScript(
             self._habits, self._given.operator == "scripted", self._given.demonstration, rng, begin_ns
         )
         outcome = self._supervise(script, episode_id)
+        self._stages_done[stage] += outcome != Event.ABORT
         took_s = (self.clock.now_ns() - begin_ns) / NS_PER_S
         why = f" ({script.reason})" if script.reason else ""
         self.get_logger().info(
-            f"attempt {number + 1} of {self._given.episodes}: {outcome or 'ended by somebody else'}"
+            f"attempt {number + 1} of {self._plan.attempts}: {outcome or 'ended by somebody else'}"
             f"{why}, {took_s:.1f} s, {episode_id}"
         )
         scene_done = self._seen is not None and self._seen.scene.success
@@ -197,9 +204,9 @@ class ScriptedSupervisor(RoveNode):
             "outcome", episode_id, self.ros_now_ns(), seed=seed, task=self._given.task, called=outcome, done=scene_done
         )
 
-    def _set_scene(self, seed: int) -> None:
+    def _set_scene(self, seed: int, start_stage: int) -> None:
         """Put the scene at its start and wait until the robot stands there."""
-        request = ResetScene.Request(task=self._given.task, seed=seed, start_stage=self._given.start_stage)
+        request = ResetScene.Request(task=self._given.task, seed=seed, start_stage=start_stage)
         self._ask(self._reset, request, topics.RESET_SCENE)
         reset_ns = self.clock.now_ns()
 
@@ -218,12 +225,12 @@ class ScriptedSupervisor(RoveNode):
         commanded = np.asarray(message.position)[self._space.order_of(message.name)]
         return bool(np.abs(commanded - measured).max() < IN_STEP_RAD)
 
-    def _open(self, number: int, seed: int) -> str:
+    def _open(self, number: int, seed: int, start_stage: int) -> str:
         """Open an attempt; its id."""
         request = StartEpisode.Request(
             task=self._given.task,
             instruction=self._given.instruction,
-            start_stage=self._given.start_stage,
+            start_stage=start_stage,
             operator_name=self._given.operator_name if self._given.operator == "scripted" else "",
             supervisor_name=self._given.supervisor_name,
             demonstration=self._given.demonstration,
@@ -327,7 +334,9 @@ class ScriptedSupervisor(RoveNode):
 
 
 def _situation(mode: ControlMode) -> Situation:
-    return Situation(Mode.from_number(mode.mode), Stage(mode.stage), mode.operator_ready, mode.gate_met)
+    return Situation(
+        Mode.from_number(mode.mode), Stage(mode.stage), mode.operator_ready, mode.gate_met, bool(mode.question)
+    )
 
 
 def main() -> None:
