@@ -15,6 +15,8 @@ import rclpy
 from rclpy.node import Node
 from rove_msgs.msg import ActionChunk, CommandTrace, ControlMode, TeleopTarget
 from sensor_msgs.msg import JointState
+from std_msgs.msg import Bool, Float64MultiArray
+from trajectory_msgs.msg import JointTrajectory
 
 from rove_core.joint_space import FloatArray, JointSpace
 from rove_core.modes import Mode, Source
@@ -40,15 +42,14 @@ class Around:
         node.create_subscription(CommandTrace, topics.COMMAND_TRACE, self.traces.append, topics.QOS_COMMAND_TRACE)
         node.create_subscription(JointState, topics.JOINT_COMMANDS, self.commands.append, topics.QOS_COMMAND)
 
-    def say(self, mode: Mode) -> None:
+    def say(self, mode: Mode, **how: object) -> None:
         if mode is not self.mode:
             self.mode, self.epoch = mode, self.epoch + 1
-        self._modes.publish(ControlMode(mode=mode.number, epoch=self.epoch))
+        self._modes.publish(ControlMode(mode=mode.number, epoch=self.epoch, **how))
 
-    def measure(self, names: list[str]) -> None:
-        place = {name: i for i, name in enumerate(SPACE.names)}
-        position = [float(SPACE.home[place[name]]) if name in place else 0.0 for name in names]
-        self._states.publish(JointState(name=names, position=position))
+    def measure(self, names: list[str], position: FloatArray = SPACE.home) -> None:
+        at = dict(zip(SPACE.names, position.tolist(), strict=True))
+        self._states.publish(JointState(name=names, position=[at.get(name, 0.0) for name in names]))
 
     def chunk(self, data: FloatArray, epoch: int, chunk_id: int, dt_s: float = 0.1) -> None:
         msg = ActionChunk(epoch=epoch, chunk_id=chunk_id, dt_s=dt_s, execute=1)
@@ -79,10 +80,14 @@ class Around:
 
 
 @pytest.fixture
-def around(domain_id: int) -> Iterator[Around]:
+def around(domain_id: int, request: pytest.FixtureRequest) -> Iterator[Around]:
+    """Its parameters, if any, are those of filter_node: name=value."""
     rclpy.init()
     node = rclpy.create_node("around")
-    process = subprocess.Popen([sys.executable, "-m", "rove_hil.ros.filter_node"])
+    parameters = [
+        word for parameter in getattr(request, "param", ()) for word in ("-p", parameter.replace("=", ":=", 1))
+    ]
+    process = subprocess.Popen([sys.executable, "-m", "rove_hil.ros.filter_node", "--ros-args", *parameters])
     try:
         yield Around(node)
         process.send_signal(signal.SIGINT)
@@ -145,6 +150,138 @@ def check_limits(traces: list[CommandTrace]) -> None:
     for run in runs:
         for order, limit in ((1, SPACE.max_velocity), (2, SPACE.max_acceleration), (3, SPACE.max_jerk)):
             assert (np.abs(np.diff(run, order, axis=0)) / PERIOD_S**order <= limit * (1 + 1e-6)).all()
+
+
+def check_epochs(traces: list[CommandTrace], epoch_of_chunk: dict[int, int]) -> None:
+    """No chunk moves the robot in another epoch than its own."""
+    used = {(trace.chunk_id, trace.epoch) for trace in traces if trace.chunk_id}
+    assert used <= set(epoch_of_chunk.items())
+
+
+def test_a_takeover_at_any_step_of_a_chunk_leaves_no_command_of_a_policy_that_answers_late(around: Around) -> None:
+    around.until(lambda: bool(around.traces), lambda: around.measure(list(SPACE.names)))
+    epoch_of_chunk: dict[int, int] = {}
+    for step in range(8):
+        around.say(Mode.ROLLOUT)
+        last = np.array(around.last().sent)
+        rows = last + np.linspace(0, 0.1, 10)[:, None] * np.where(last > SPACE.home, -1, 1)
+        chunk_id, late_id = 2 * step + 1, 2 * step + 2
+        epoch_of_chunk |= {chunk_id: around.epoch, late_id: around.epoch}
+        around.chunk(rows, around.epoch, chunk_id, dt_s=0.05)
+        around.until(
+            lambda chunk_id=chunk_id, step=step: (
+                around.last().chunk_id == chunk_id and around.last().chunk_step >= step
+            ),
+            lambda: around.say(Mode.ROLLOUT),
+        )
+        policy_epoch = around.epoch
+        around.say(Mode.TAKEOVER)
+        # It was asked before the takeover and answers again and again after it.
+        around.until(
+            lambda: around.last().epoch == around.epoch and around.last().source == Source.HOLD,
+            lambda rows=rows, epoch=policy_epoch, late_id=late_id: (
+                around.say(Mode.TAKEOVER),
+                around.chunk(rows + 0.3, epoch, late_id, dt_s=0.05),
+            ),
+        )
+        assert around.last().hold_reason == "waiting for the operator"
+    check_epochs(around.traces, epoch_of_chunk)
+    assert {trace.chunk_id for trace in around.traces if trace.chunk_id} == set(range(1, 16, 2))
+    check_limits(around.traces)
+
+
+def test_flips_of_the_mode_at_any_tick_stay_inside_the_limits(around: Around) -> None:
+    around.until(lambda: bool(around.traces), lambda: around.measure(list(SPACE.names)))
+    rng = np.random.default_rng(0)
+    epoch_of_chunk: dict[int, int] = {}
+    ways = ("absolute", "clutch", "blended")
+    how: dict[str, object] = {}
+    ends = time.monotonic() + 2.0
+
+    def stir() -> None:
+        nonlocal how
+        if rng.random() < 0.4:
+            around.mode = Mode.IDLE  # the next word is a new epoch
+            groups = [group for group in SPACE.groups if rng.random() < 0.3]
+            how = {"takeover_way": ways[rng.integers(3)], "operator_groups": groups, "policy_runs": True}
+        around.say((Mode.ROLLOUT, Mode.TAKEOVER, Mode.PAUSED)[around.epoch % 3], **how)
+        chunk_id = len(epoch_of_chunk) + 1
+        epoch_of_chunk[chunk_id] = around.epoch - int(rng.random() < 0.3)
+        rows = rng.uniform(SPACE.lower, SPACE.upper, (8, SPACE.dim))
+        around.chunk(rows, epoch_of_chunk[chunk_id], chunk_id, dt_s=0.05)
+        around.operate(rng.uniform(SPACE.lower, SPACE.upper))
+
+    around.until(lambda: time.monotonic() > ends, stir)
+    assert {Source.POLICY, Source.OPERATOR} < {trace.source for trace in around.traces}
+    check_epochs(around.traces, epoch_of_chunk)
+    check_limits(around.traces)
+
+
+def test_a_takeover_of_one_arm_says_who_had_which_share(around: Around) -> None:
+    around.until(lambda: bool(around.traces), lambda: around.measure(list(SPACE.names)))
+    how = {"takeover_way": "clutch", "operator_groups": ["right_arm"], "policy_runs": True}
+    around.say(Mode.TAKEOVER, **how)
+    around.chunk(np.tile(SPACE.home, (200, 1)), around.epoch, 1)
+
+    def operate() -> None:
+        around.say(Mode.TAKEOVER, **how)
+        around.operate(SPACE.home + 0.1)
+
+    around.until(lambda: around.last().source == Source.OPERATOR and around.last().chunk_id == 1, operate)
+    assert dict(zip(SPACE.groups, around.last().operator_authority, strict=True)) == {
+        group: float(group == "right_arm") for group in SPACE.groups
+    }
+    unknown = {"takeover_way": "telepathy"}
+    around.mode = Mode.IDLE
+    around.until(lambda: around.last().hold_reason == "supervisor silent", lambda: around.say(Mode.TAKEOVER, **unknown))
+
+
+REVERSED = f"output_joints=[{','.join(reversed(SPACE.names))}]"
+
+
+@pytest.mark.parametrize(
+    ("around", "kind", "topic"),
+    [
+        (("output=position_array", REVERSED), Float64MultiArray, "/forward_position_controller/commands"),
+        (
+            ("output=trajectory", "output_topic=/arms/joint_trajectory", REVERSED),
+            JointTrajectory,
+            "/arms/joint_trajectory",
+        ),
+    ],
+    indirect=["around"],
+    ids=["position_array", "trajectory"],
+)
+def test_commands_in_the_message_and_order_that_a_controller_takes(around: Around, kind: type, topic: str) -> None:
+    got: list[object] = []
+    around.node.create_subscription(kind, topic, got.append, 1)
+    around.until(lambda: bool(got), lambda: around.measure(list(SPACE.names)))
+    message = got[-1]
+    if isinstance(message, JointTrajectory):
+        (point,) = message.points
+        assert point.time_from_start.nanosec == round(PERIOD_S * 1e9)
+        assert list(message.joint_names) == list(reversed(SPACE.names))
+        np.testing.assert_allclose(point.positions, SPACE.home[::-1], atol=1e-12)
+        assert not point.velocities
+    else:
+        np.testing.assert_allclose(message.data, SPACE.home[::-1], atol=1e-12)
+    assert not around.commands
+
+
+@pytest.mark.parametrize("around", [("relax_topic=/driver/relax", "relax_after_s=0.5")], indirect=True)
+def test_in_a_fault_the_driver_relaxes_and_takes_hold_where_the_robot_then_is(around: Around) -> None:
+    told: list[bool] = []
+    around.node.create_subscription(Bool, "/driver/relax", lambda msg: told.append(msg.data), topics.QOS_ESTOP)
+    around.until(lambda: bool(around.traces), lambda: around.measure(list(SPACE.names)))
+    around.until(lambda: told[-1:] == [True], lambda: around.say(Mode.FAULT))
+    sagged = SPACE.home - 0.3
+    around.until(
+        lambda: np.allclose(around.last().sent, sagged),
+        lambda: (around.say(Mode.FAULT), around.measure(list(SPACE.names), sagged)),
+    )
+    around.until(lambda: told[-1:] == [False], lambda: around.say(Mode.PAUSED))
+    around.until(lambda: around.last().mode == Mode.PAUSED.number, lambda: around.say(Mode.PAUSED))
+    np.testing.assert_allclose(around.last().sent, sagged)
 
 
 def test_joint_names_of_another_robot_get_no_command(around: Around) -> None:
