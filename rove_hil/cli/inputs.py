@@ -134,4 +134,7 @@ def _describe(button: Button) -> str:
 
 
 def _words(action: Action) -> str:
-    return ", ".join(event if mode == ANY else f"{event} in {mode}" for mode, event in action.items())
+    modes: dict[str, list[str]] = {}
+    for mode, event in action.items():
+        modes.setdefault(event, []).append(mode)
+    return ", ".join(event if ANY in where else f"{event} in {' '.join(where)}" for event, where in modes.items())

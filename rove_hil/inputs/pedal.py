@@ -9,7 +9,7 @@ from rove_core.errors import ConfigError, nearest
 from rove_core.modes import Event
 from rove_hil.inputs.button import ButtonState, Moment, Press
 from rove_hil.inputs.device_list import find
-from rove_hil.inputs.evdev import EvdevDevice, KeyChange
+from rove_hil.inputs.evdev import DeviceError, EvdevDevice, KeyChange
 from rove_hil.inputs.key_codes import code_of
 from rove_hil.inputs.mapping import InputMapping, PedalMapping
 
@@ -53,8 +53,11 @@ class Pedal:
             DeviceError: it is missing, not permitted or taken.
         """
         path = find(self.name, self._given)
-        device = EvdevDevice(path, grab=self._given.grab)
-        down = device.keys_down()
+        try:
+            device = EvdevDevice(path, grab=self._given.grab)
+            down = device.keys_down()
+        except DeviceError as error:
+            raise DeviceError(f"pedal '{self.name}': {error}", error.hint) from None
         for code, state in self._buttons.items():
             state.sync(code in down)
         self._device = device

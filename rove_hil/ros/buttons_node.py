@@ -182,9 +182,8 @@ class ButtonsNode(RoveNode):
         try:
             path = pedal.attach()
         except DeviceError as error:
-            # Plugged in again, but not permitted: say what helps now.
-            hint = f" ({error.hint})" if error.hint else ""
-            self._lost[device] = f"pedal '{pedal.name}' is lost: {error}{hint}"
+            # It may be plugged in again by now, but not permitted: say what helps.
+            self._lost[device] = f"{error} ({error.hint})"
         else:
             self._find(device, f"pedal '{pedal.name}' is back at {path}")
 
