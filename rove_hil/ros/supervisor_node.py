@@ -24,13 +24,16 @@ from rove_core.ros.node import main as run
 from rove_hil.attempt import Answer, Conditions, Press
 from rove_hil.ros import supervision_messages as messages
 from rove_hil.ros.alignment_monitor import AlignmentMonitor
-from rove_hil.ros.incumbent import is_supervised, open_recording
+from rove_hil.ros.incumbent import is_supervised, legacy
 from rove_hil.ros.supervisor_parameters import SupervisorParameters
 from rove_hil.supervision import SELF, SupervisorCore
 from rove_hil.watchdogs import Watch
 
 # policy_node reports once a second; two may get lost.
 POLICY_REPORT_S = 3.5
+
+# The filter may not have heard of the last few epochs of a supervisor that was killed.
+EPOCHS_APART = 1000
 
 # A simulated clock cannot be waited on without a limit, so the loop looks this often whether a beat is due.
 SIMULATED_POLL_S = 0.005
@@ -89,8 +92,11 @@ class SupervisorNode(RoveNode):
         self.create_service(StartEpisode, topics.START_EPISODE, self._on_start_episode)
 
     def activate(self) -> None:
-        if orphan := open_recording(self):
-            answer = self._core.disown(orphan, self.ros_now_ns())
+        left = legacy(self)
+        # A wall clock that was set back would begin at an epoch that is in use.
+        self._first_epoch = self._core.epoch = max(self._first_epoch, left.epoch + EPOCHS_APART)
+        if left.attempt:
+            answer = self._core.disown(left.attempt, self.ros_now_ns())
             self._answered([answer] if answer else [])
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat")

@@ -7,6 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rove_msgs.msg import Alignment, CommandTrace, ControlMode, EpisodeStatus, SupervisorEvent, TeleopTarget
 from rove_msgs.srv import SendEvent, StartEpisode
-from sensor_msgs.msg import JointState
+from sensor_msgs.msg import CameraInfo, JointState
 from std_msgs.msg import Bool
 
 from rove_core.clocks import NS_PER_S
@@ -163,16 +164,26 @@ class Rig:
         )
 
 
-@pytest.fixture
-def rig(domain_id: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
+@contextmanager
+def rig_of(domain_id: int, monkeypatch: pytest.MonkeyPatch, *parameters: str) -> Iterator[Rig]:
+    """A rig whose supervisor has these parameters."""
     monkeypatch.setattr(incumbent, "LISTEN_S", 0.1)
-    monkeypatch.setattr(incumbent, "RECORDER_S", 0.1)
-    rclpy.init(args=[], domain_id=domain_id)
+    monkeypatch.setattr(incumbent, "LEGACY_S", 0.1)
+    arguments = [word for parameter in parameters for word in ("-p", parameter)]
+    rclpy.init(args=["--ros-args", *arguments] if arguments else [], domain_id=domain_id)
     subject = Rig()
     subject.begin()
-    yield subject
-    subject.end()
-    rclpy.shutdown()
+    try:
+        yield subject
+    finally:
+        subject.end()
+        rclpy.shutdown()
+
+
+@pytest.fixture
+def rig(domain_id: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
+    with rig_of(domain_id, monkeypatch) as subject:
+        yield subject
 
 
 def test_an_attempt_through_takeover_and_hand_back(rig: Rig) -> None:
@@ -343,6 +354,53 @@ def test_silent_joint_states_are_a_fault_until_they_are_back(rig: Rig) -> None:
     rig.world.says.add("joint_states")
     rig.until(lambda: rig.press("clear").accepted)
     rig.until_mode(ControlMode.MODE_PAUSED)
+
+
+def test_the_successor_of_a_killed_supervisor_ends_its_attempt_and_no_epoch_comes_twice(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.world.says.add("trace")
+    newest = rig.world.mode.epoch + 10**9  # as if the wall clock had been set back by days
+    rig.world.mode = ControlMode(epoch=newest)
+    rig.world.recorder = EpisodeStatus(state=EpisodeStatus.STATE_RECORDING, episode_id="orphan")
+    rig.node.deactivate()  # no more heartbeats: the world keeps saying the epoch of before
+    rig.world.mode = ControlMode(epoch=newest)
+    monkeypatch.setattr(incumbent, "LEGACY_S", DEADLINE_S)
+    successor = JumpingSupervisor()
+    successor.trigger_configure()
+    successor.trigger_activate()
+    rig.until(lambda: rig.world.mode.epoch > newest)
+    rig.until(lambda: any(answer.episode_id == "orphan" for answer in rig.world.answers))
+    (answer,) = [answer for answer in rig.world.answers if answer.episode_id == "orphan"]
+    assert (answer.event, answer.accepted) == ("abort", True)
+    assert "restarted during attempt orphan" in answer.reason
+    successor.deactivate()
+    successor.destroy_node()
+
+
+def test_people_are_asked_when_the_time_of_an_attempt_is_over(domain_id: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    with rig_of(domain_id, monkeypatch, "max_attempt_s:=0.5", "confirm_reset:=true") as rig:
+        rig.started(start_stage=2)
+        rig.until_mode(ControlMode.MODE_PAUSED)
+        assert rig.world.mode.question == "time limit 0.5 s reached: success, failure or abort? resume to go on"
+        assert (rig.world.mode.event, rig.world.mode.event_device) == ("pause", "node:supervisor_node")
+        assert rig.press("resume").accepted
+        rig.until(lambda: rig.world.mode.mode == ControlMode.MODE_ROLLOUT and not rig.world.mode.question)
+        assert rig.press("fail").accepted
+        rig.until_mode(ControlMode.MODE_IDLE)
+        assert rig.world.mode.question == "scene reset? then start the next attempt"
+
+
+def test_everything_that_an_attempt_lacks_is_named_before_it_starts(
+    domain_id: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with rig_of(domain_id, monkeypatch, "cameras:=['head']", "operator:=true") as rig:
+        missing = ["camera head: nothing heard yet", "the operator is not tracked"]
+        rig.until(lambda: rig.start().reason.splitlines() == missing)
+        camera = rig.world.create_publisher(CameraInfo, topics.CAMERA_INFO.format(name="head"), topics.QOS_IMAGE)
+        ghost = rig.world.create_publisher(JointState, topics.GHOST, topics.QOS_GHOST)
+        rig.world.create_timer(0.02, lambda: (camera.publish(CameraInfo()), ghost.publish(JointState())))
+        rig.started()
 
 
 def test_a_second_supervisor_is_refused(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
