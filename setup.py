@@ -30,6 +30,7 @@ REQUIREMENTS = [
     "annotated-types",  # ranges of ROS parameters, read off the pydantic models
     "daqp",  # the QP solver of retargeting; bounded time, and not GPL like quadprog
     "jinja2",  # the HTML report of a session
+    "mcap",  # recorded motion capture
     "msgpack",  # motion-capture wire
     "mujoco",  # kinematics of retargeting, physics of the simulation
     "numpy",
@@ -132,6 +133,7 @@ setup(
             "bench = rove_hil.cli.bench:register",
             "episodes = rove_recorder.cli:register",
             "keyboard = rove_hil.cli.keyboard:register",
+            "mocap = rove_hil.cli.mocap:register",
             "inputs = rove_hil.cli.inputs:register",
         ],
         # What `rove deploy` prints when it is done; it may not import the recorder itself.

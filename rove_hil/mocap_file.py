@@ -124,7 +124,7 @@ def read_recording(path: str | Path) -> Recording:
     trouble = ""
     try:
         with Path(path).open("rb") as file:
-            reader = NonSeekingReader(file, record_size_limit=_LARGEST_RECORD_BYTES)
+            reader = NonSeekingReader(file, validate_crcs=True, record_size_limit=_LARGEST_RECORD_BYTES)
             for _, _, message in reader.iter_messages(topics=[TOPIC], log_time_order=False):
                 try:
                     frames.append(decode(message.data))
@@ -133,7 +133,8 @@ def read_recording(path: str | Path) -> Recording:
                     refused[error.reason] += 1
     except OSError as error:
         raise WireError(f"cannot read {path}: {error.strerror}") from None
-    except (McapError, ZstdError, struct.error, ValueError) as error:
+    except (McapError, ZstdError, struct.error, ValueError, OverflowError, MemoryError) as error:
+        # Damaged files make the parser read lengths that are none.
         trouble = str(error) or type(error).__name__
     if not frames:
         reason = trouble or f"no valid message on topic '{TOPIC}'"
