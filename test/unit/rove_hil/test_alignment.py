@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rove_core.clocks import NS_PER_S
 from rove_core.errors import ConfigError
@@ -147,3 +150,37 @@ def test_where_the_robot_follows_the_motion_the_pose_may_be_any() -> None:
 def test_a_limit_that_nobody_could_keep_is_refused(limits: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match="above 0"):
         GroupLimits(**limits)
+
+
+errors = st.builds(
+    GroupError,
+    # Mostly close, or no dwell would ever be complete.
+    rms_rad=st.sampled_from([*[0.05] * 20, 0.29, 0.31, math.nan]),
+    max_rad=st.sampled_from([*[0.1] * 20, 0.8]),
+    valid=st.sampled_from([*[True] * 20, False]),
+    position_m=st.sampled_from([*[0.02] * 20, 0.14, 0.16, math.nan]),
+)
+
+
+def unbroken_ms(history: list[tuple[int, bool]]) -> int:
+    """How long the last samples have been close without a gap."""
+    total = 0
+    for (older_ms, older_close), (newer_ms, newer_close) in reversed(list(pairwise(history))):
+        if not (older_close and newer_close and 0 <= newer_ms - older_ms <= 200):
+            break
+        total += newer_ms - older_ms
+    return total
+
+
+@settings(max_examples=50)
+@given(st.lists(st.tuples(st.sampled_from([-20, 0, 20, 100, 150, 200, 201]), errors), max_size=30))
+def test_is_met_only_after_an_unbroken_dwell_inside_every_limit(samples: list[tuple[int, GroupError]]) -> None:
+    subject = AlignmentGate({"arm": GroupLimits(0.3, 0.15)}, required=("arm",), dwell_s=0.4, max_gap_s=0.2)
+    now_ms = 1000
+    history: list[tuple[int, bool]] = []
+    for later_ms, error in samples:
+        now_ms += later_ms
+        close = error.valid and error.rms_rad <= 0.3 and error.max_rad <= 0.75 and not error.position_m > 0.15
+        history.append((now_ms, close))
+        met = subject.update(now_ms * 1_000_000, {"arm": error}).met
+        assert met == (close and unbroken_ms(history) >= 400)

@@ -414,22 +414,28 @@ def test_a_jump_of_the_ros_clock_neither_bounces_nor_delays_nor_ends_anything(ju
     assert rig.core.question
 
 
-presses = st.tuples(st.sampled_from(list(Event)), st.booleans(), st.booleans(), st.booleans())
+presses = st.tuples(
+    st.sampled_from(list(Event)), st.booleans(), st.booleans(), st.booleans(), st.integers(1, 90), st.integers(-9, 9)
+)
 
 
 @given(st.lists(presses, max_size=40), st.booleans())
 def test_whatever_is_pressed_the_epoch_counts_the_changes_of_mode(
-    pressed: list[tuple[Event, bool, bool, bool]], demonstration: bool
+    pressed: list[tuple[Event, bool, bool, bool, int, int]], demonstration: bool
 ) -> None:
-    rig = Rig(attempt=None)
-    for event, gate_met, fault, policy in pressed:
-        rig.now_ns += NS_PER_S
+    rig = Rig(attempt=None, rules=TIME_LIMIT)
+    for event, gate_met, fault, policy, later_s, jump_s in pressed:
+        rig.now_ns += later_s * NS_PER_S
+        rig.jump_ns += jump_s * NS_PER_S
         conditions = rig.conditions(gate_met=gate_met, fault_cause="x" * fault, policy_problem="x" * policy)
         before = (rig.core.mode, rig.core.epoch)
         if event in (Event.START, Event.TELEOP_START):
             answers = [rig.core.open(DEMONSTRATION if demonstration else ATTEMPT, PEDAL, conditions)]
         else:
-            answers = rig.core.press(Press(event, PEDAL, rig.now_ns), conditions)
+            answers = rig.core.press(Press(event, PEDAL, rig.now_ns + rig.jump_ns), conditions)
+        if asked := rig.core.watch_time(conditions):
+            assert rig.core.mode is Mode.PAUSED, "time that is over holds the robot and ends nothing"
+            answers = answers + asked
         changes = [answer for answer in answers if answer.after is not answer.before]
         assert rig.core.epoch == before[1] + len(changes)
         assert all(answer.accepted for answer in changes)
@@ -437,6 +443,8 @@ def test_whatever_is_pressed_the_epoch_counts_the_changes_of_mode(
         # What must hold in every state
         if event is Event.ESTOP:
             assert rig.core.mode is Mode.ESTOP
+        if rig.core.question:
+            assert rig.core.mode in (Mode.PAUSED, Mode.FAULT, Mode.ESTOP), "nobody moves while people are asked"
         if before[0] is Mode.ESTOP and event is not Event.RESET:
             assert rig.core.mode is Mode.ESTOP
         if rig.core.mode in (Mode.ROLLOUT, Mode.TAKEOVER, Mode.ALIGNING, Mode.PAUSED):

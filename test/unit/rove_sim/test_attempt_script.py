@@ -107,6 +107,12 @@ def test_the_time_limit_ends_a_takeover() -> None:
     assert watched.run(6.0, RECOVERY, see())[0] is Event.FAIL
 
 
+def test_who_is_asked_when_the_time_is_over_says_what_was_seen() -> None:
+    asked = Situation(Mode.PAUSED, Stage.NONE, False, False, asked=True)
+    assert Watched().run(2.0, asked, see())[0] is Event.FAIL
+    assert Watched().run(2.0, asked, see(success=True))[0] is Event.SUCCEED
+
+
 def test_hand_back_follows_progress_of_the_operator() -> None:
     watched = Watched(hand_back_probability=1.0)
     assert watched.run(1.0, RECOVERY, see()) == []
