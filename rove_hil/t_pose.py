@@ -24,8 +24,8 @@ MOST_TILT_RAD = 0.45
 MOST_BEND_RAD = 0.45
 # How far a wrist may wander meanwhile (standard deviation) [m].
 MOST_WANDER_M = 0.02
-# Keypoints of the hand's length: wrist and tip of the middle finger.
-_WRIST, _MIDDLE_TIP = 0, 12
+# The hand's length: along the keypoints from the wrist through the middle finger, bent or not.
+_MIDDLE_FINGER = (0, 9, 10, 11, 12)
 
 
 class CalibrationError(RoveError, ValueError):
@@ -111,7 +111,7 @@ def _size(frames: Sequence[MocapFrame]) -> BodySize:
     widths = [np.linalg.norm(frame.shoulders[0] - frame.shoulders[1]) for frame in frames]
     torsos = [frame.shoulders[:, 2].mean() for frame in frames]
     hands = [
-        np.linalg.norm(frame.hands[side, _MIDDLE_TIP] - frame.hands[side, _WRIST])
+        np.linalg.norm(np.diff(frame.hands[side, _MIDDLE_FINGER], axis=0), axis=1).sum()
         for frame in frames
         for side, tracked in enumerate((frame.tracked.left_hand, frame.tracked.right_hand))
         if tracked
