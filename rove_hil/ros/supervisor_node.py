@@ -6,18 +6,14 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from functools import partial
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from rclpy.serialization import deserialize_message
-from rove_msgs.msg import Alignment, CommandTrace, ControlMode, EpisodeStatus, SupervisorEvent, TeleopTarget
+from rove_msgs.msg import Alignment, ControlMode, SupervisorEvent, TeleopTarget
 from rove_msgs.srv import SendEvent, StartEpisode
-from sensor_msgs.msg import CameraInfo, JointState
 from std_msgs.msg import Bool
 
 from rove_core.clocks import NS_PER_S
 from rove_core.errors import ConfigError, IllegalEventError
-from rove_core.modes import Event, Mode, Source
+from rove_core.modes import Event, Mode
 from rove_core.ros import topics
 from rove_core.ros.node import ERROR, OK, WARN, RoveNode
 from rove_core.ros.node import main as run
@@ -26,11 +22,9 @@ from rove_hil.ros import supervision_messages as messages
 from rove_hil.ros.alignment_monitor import AlignmentMonitor
 from rove_hil.ros.incumbent import is_supervised, legacy
 from rove_hil.ros.supervisor_parameters import SupervisorParameters
+from rove_hil.ros.surroundings import Surroundings
 from rove_hil.supervision import SELF, SupervisorCore
 from rove_hil.watchdogs import Watch
-
-# policy_node reports once a second; two may get lost.
-POLICY_REPORT_S = 3.5
 
 # The filter may not have heard of the last few epochs of a supervisor that was killed.
 EPOCHS_APART = 1000
@@ -61,8 +55,6 @@ class SupervisorNode(RoveNode):
         )
         self._lock = threading.RLock()
         self._mode_since_ns = 0
-        self._trace: tuple[int, bytes] | None = None
-        self._policy: tuple[float, str] | None = None
         self._warned = ""
         self._pause_warned_epoch = -1
         self._connect()
@@ -76,18 +68,8 @@ class SupervisorNode(RoveNode):
         listen = self.create_subscription
         listen(ControlMode, topics.MODE, self._on_mode, topics.QOS_MODE)
         listen(SupervisorEvent, topics.EVENT_REQUEST, self._on_request, topics.QOS_EVENTS)
-        # 200 Hz each, and only the newest counts, twenty times a second: not worth unpacking every one.
-        listen(JointState, topics.JOINT_STATES, self._on_joint_states, topics.QOS_JOINT_STATES, raw=True)
-        listen(CommandTrace, topics.COMMAND_TRACE, self._on_trace, topics.QOS_COMMAND_TRACE, raw=True)
         listen(TeleopTarget, topics.TELEOP_TARGET, self._on_teleop_target, topics.QOS_TELEOP_TARGET)
-        if self._settings.operator:
-            listen(JointState, topics.GHOST, self._on_ghost, topics.QOS_GHOST, raw=True)
-        for name in self._settings.cameras:
-            # It comes with every image and is a thousandth of its size.
-            heard = partial(self._on_camera, name)
-            listen(CameraInfo, topics.CAMERA_INFO.format(name=name), heard, topics.QOS_IMAGE, raw=True)
-        listen(EpisodeStatus, topics.EPISODE_STATUS, self._on_episode_status, topics.QOS_EPISODE_STATUS)
-        listen(DiagnosticArray, topics.DIAGNOSTICS, self._on_diagnostics, topics.QOS_DIAGNOSTICS)
+        self._surroundings = Surroundings(self, self._watch)
         self.create_service(SendEvent, topics.SEND_EVENT, self._on_send_event)
         self.create_service(StartEpisode, topics.START_EPISODE, self._on_start_episode)
 
@@ -136,13 +118,7 @@ class SupervisorNode(RoveNode):
 
     def _look(self, now_ns: int) -> None:
         """Press what the watchdogs call for, and warn of what needs a person."""
-        if self._trace is not None:
-            heard_ns, data = self._trace
-            self._trace = None
-            trace = deserialize_message(data, CommandTrace)
-            # A joint group of the operator that is not tracked holds alone: that is not the robot holding.
-            holds = trace.source in (Source.HOLD, Source.STOP)
-            self._watch.heard_trace(heard_ns, trace.epoch, trace.hold_reason if holds else "")
+        self._surroundings.catch_up()
         call = self._watch.judge(now_ns, self._core.mode, self._core.epoch, self._mode_since_ns)
         if call is not None:
             event, reason = call
@@ -178,16 +154,10 @@ class SupervisorNode(RoveNode):
             gate_reason=gate.reason,
             alignment=self._alignment.errors_json(now_ns),
             recording_problem=self._watch.recorder_problem(now_ns),
-            policy_problem=self._policy_problem(),
+            policy_problem=self._surroundings.policy_problem(),
             fault_cause=self._watch.fault_cause(now_ns),
             not_ready=self._watch.not_ready(now_ns),
         )
-
-    def _policy_problem(self) -> str:
-        """Why a rollout could not begin. Reports come once a second of wall time, whatever the clock."""
-        if self._policy is None or time.monotonic() - self._policy[0] > POLICY_REPORT_S:
-            return "policy_node: nothing heard"
-        return f"policy_node is not ready: {self._policy[1]}" if self._policy[1] else ""
 
     def _request(self, request: SupervisorEvent) -> SupervisorEvent:
         """Apply a request and return its answer, published already."""
@@ -261,12 +231,6 @@ class SupervisorNode(RoveNode):
             self._stopping.set()
             raise _not_alone()
 
-    def _on_joint_states(self, _: bytes) -> None:
-        self._watch.joint_states_ns = self.clock.now_ns()
-
-    def _on_trace(self, data: bytes) -> None:
-        self._trace = (self.clock.now_ns(), data)
-
     def _on_teleop_target(self, target: TeleopTarget) -> None:
         with self._lock:
             now_ns = self.clock.now_ns()
@@ -276,22 +240,6 @@ class SupervisorNode(RoveNode):
             # A target of another epoch was solved against a robot that has moved since.
             if self._core.mode is Mode.ALIGNING and target.epoch == self._core.epoch:
                 self._alignment.take(now_ns, target)
-
-    def _on_ghost(self, _: bytes) -> None:
-        self._watch.ghost_ns = self.clock.now_ns()
-
-    def _on_camera(self, name: str, _: bytes) -> None:
-        self._watch.camera_ns[name] = self.clock.now_ns()
-
-    def _on_episode_status(self, status: EpisodeStatus) -> None:
-        fault = (status.message or "no reason given") if status.state == EpisodeStatus.STATE_FAULT else ""
-        self._watch.heard_recorder(self.clock.now_ns(), fault)
-
-    def _on_diagnostics(self, array: DiagnosticArray) -> None:
-        for status in array.status:
-            if status.name == "policy_node":
-                ready = status.level == DiagnosticStatus.OK
-                self._policy = (time.monotonic(), "" if ready else status.message or "no reason given")
 
     def _report(self) -> tuple[bytes, str, Mapping[str, object]]:
         with self._lock:
