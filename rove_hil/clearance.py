@@ -1,56 +1,100 @@
-"""Distances between parts of the robot, as inequalities of the retargeting's QP.
-
-A pair of parts at distance d that is wanted no nearer than d_min may lose at most a share of what is left in one step,
-
-    J dq >= -gain (d - d_min),
-
-the velocity damper of Faverjon and Tournassoud (ICRA 1987): far pairs are free, near ones come to rest at d_min, and
-pairs that are too near already are led apart.
-"""
+"""What the robot must keep away from, in one table: its own shapes and the borders of its workspace."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from rove_core.joint_space import FloatArray, JointSpace
-from rove_hil.collision import CollisionModel
-from rove_hil.kinematics import IntArray
+from rove_hil.collision import CollisionModel, IntArray
+from rove_hil.workspace import Workspace
 
-# What the robot keeps off itself [m]: more than the fingers' thickness is known, less than folded arms need.
-KEPT_M = 0.005
-# Pairs further apart than this are not looked at [m]: an arm moves about that far in one frame.
-LOOKED_AT_M = 0.06
-# Share of the remaining distance that one step may take.
-GAIN = 0.5
-# The fastest that pairs which are too near are led apart in one step [m].
-LARGEST_RETREAT_M = 0.002
+# Between a hand and anything else that is not a hand, and between all other shapes [m].
+BODY_DISTANCE_M = 0.005
+# Hands may touch, as people's do: this much overlap is a firm touch of two surfaces that give [m].
+HAND_DISTANCE_M = -0.01
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Inequalities jacobian @ step >= least; shapes (n, columns), (n,)."""
+    """Things that are near a limit in one pose; n of them, by rising `pair`.
 
+    Attributes:
+        pair: number of the pair, the same in every pose, shape (n,).
+        gap: distance above the smallest allowed [m], negative when too near, shape (n,).
+        jacobian: d gap / d q [m/rad], shape (n, dim). Exactly 0 for joints that do not matter.
+    """
+
+    pair: IntArray
+    gap: FloatArray
     jacobian: FloatArray
-    least: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.pair)
 
 
 class Clearance:
-    """Keeps parts of one robot apart. Not thread-safe.
+    """Gaps of one robot. Not thread-safe.
+
+    Attributes:
+        reach: upper bound of how much smaller each gap becomes when a joint turns [m/rad], shape (pairs, dim).
 
     Args:
-        kept_m: least distance of any pair [m].
+        self_collision: whether the robot's own shapes count.
+        workspace: YAML file of `rove_hil.workspace`; None for none.
+        body_distance_m, hand_distance_m: smallest distance of two shapes, and of two that belong to two hands [m].
+
+    Raises:
+        ConfigError: the workspace's file is wrong.
     """
 
-    def __init__(self, space: JointSpace, kept_m: float = KEPT_M) -> None:
-        self._model = CollisionModel(space)
-        self._kept_m = kept_m
+    def __init__(
+        self,
+        space: JointSpace,
+        *,
+        self_collision: bool = True,
+        workspace: Path | None = None,
+        body_distance_m: float = BODY_DISTANCE_M,
+        hand_distance_m: float = HAND_DISTANCE_M,
+    ) -> None:
+        self._self_collision = self_collision
+        self._collision = collision = CollisionModel(space)
+        self._workspace = None if workspace is None else Workspace(collision, workspace)
+        left, right = (collision.shapes_under(f"{side}_palm")[collision.pairs] for side in ("left", "right"))
+        hands = (left[:, 0] & right[:, 1]) | (right[:, 0] & left[:, 1])
+        self._smallest = np.where(hands, hand_distance_m, body_distance_m)
+        self._borders = len(collision.pairs)
+        reach = collision.reach()
+        if self._workspace is not None:
+            reach = np.concatenate((reach, self._workspace.reach()))
+        self.reach = reach
+        self._nothing = Rows(np.empty(0, dtype=np.intp), np.empty(0), np.empty((0, space.dim)))
 
-    def rows(self, q: FloatArray, columns: IntArray) -> Rows:
-        """What a step of the joints `columns` from `q` (dim,) must keep to, of the pairs that they move."""
-        near = self._model.near(q, LOOKED_AT_M)
-        jacobian = near.jacobian[:, columns]
-        moved = np.abs(jacobian).max(axis=1, initial=0.0) > 0.0
-        least = np.minimum(-GAIN * (near.distance[moved] - self._kept_m), LARGEST_RETREAT_M)
-        return Rows(np.ascontiguousarray(jacobian[moved]), least)
+    def name(self, pair: int) -> str:
+        """What is near what, as "left_palm near torso_1"."""
+        if pair >= self._borders and self._workspace is not None:
+            return " at the ".join(self._workspace.names[pair - self._borders])
+        return " near ".join(self._collision.pair_name(pair))
+
+    def rows(self, q: FloatArray, gap_m: FloatArray) -> Rows:
+        """What has a gap below `gap_m` [m], shape (pairs,), at `q` [rad], shape (dim,), which must be finite."""
+        rows = self._own(q, gap_m[: self._borders])
+        if self._workspace is None:
+            return rows
+        gap, jacobian = self._workspace.rows()
+        near = np.flatnonzero(gap < gap_m[self._borders :])
+        return Rows(
+            np.concatenate((rows.pair, self._borders + near)),
+            np.concatenate((rows.gap, gap[near])),
+            np.concatenate((rows.jacobian, jacobian[near])),
+        )
+
+    def _own(self, q: FloatArray, gap_m: FloatArray) -> Rows:
+        """The robot's own shapes; leaves the collision model posed at `q`."""
+        if not self._self_collision:
+            self._collision.pose(q)
+            return self._nothing
+        near = self._collision.near(q, gap_m + self._smallest)
+        return Rows(near.pair, near.distance - self._smallest[near.pair], near.jacobian)

@@ -40,7 +40,7 @@ class NearPairs:
     """Pairs of shapes that are near each other in one pose; n of them, by rising `pair`.
 
     Attributes:
-        pair: number of the pair, the same in every pose (`CollisionModel.pair_name`), shape (n,).
+        pair: number of the pair, row of `CollisionModel.pairs`, shape (n,).
         distance: between the surfaces [m], negative when they overlap, shape (n,).
         points: nearest point on the first and on the second shape, base frame [m], shape (n, 2, 3).
         normal: unit vector from the first shape to the second, shape (n, 3).
@@ -59,7 +59,11 @@ class NearPairs:
 
 
 class CollisionModel:
-    """Self-distances of one robot in its base frame. Not thread-safe: it keeps the last pose."""
+    """Self-distances of one robot in its base frame. Not thread-safe: it keeps the last pose.
+
+    Attributes:
+        names: of the shapes. pairs: shapes that can meet, shape (pairs, 2), numbers into `names`.
+    """
 
     def __init__(self, space: JointSpace) -> None:
         spec = mujoco.MjSpec.from_file(str(model_path(space.robot, "mjcf")))
@@ -80,7 +84,11 @@ class CollisionModel:
         self._site_moves = moves_body[model.site_bodyid].astype(np.float64)
         self._twist = np.empty((6, space.dim))
         self._is_box = model.geom_type == mujoco.mjtGeom.mjGEOM_BOX
-        self._boxes = self._box_pairs()
+        self.pairs = self._meeting()
+        self._number = np.full((model.ngeom, model.ngeom), -1, dtype=np.intp)
+        self._number[self.pairs[:, 0], self.pairs[:, 1]] = np.arange(len(self.pairs))
+        self._number = np.maximum(self._number, self._number.T)
+        self._boxes = [(a, b) for a, b in self.pairs.tolist() if self._is_box[a] and self._is_box[b]]
         self._segment = np.empty(6)
         none, vectors = np.empty(0), np.empty((0, 3))
         self._nothing = NearPairs(
@@ -100,89 +108,131 @@ class CollisionModel:
             moves[body] |= moves[model.body_parentid[body]]
         return moves
 
-    def _box_pairs(self) -> list[tuple[int, int]]:
-        """Pairs of boxes that can meet, by MuJoCo's rules."""
+    def _meeting(self) -> IntArray:
+        """Shapes that can meet, by MuJoCo's rules, shape (pairs, 2)."""
         model = self.model
         excluded = {divmod(int(signature), 1 << 16) for signature in model.exclude_signature}
         found = []
-        for first, second in combinations(np.flatnonzero(self._is_box).tolist(), 2):
+        for first, second in combinations(range(model.ngeom), 2):
             touch = model.geom_contype[first] & model.geom_conaffinity[second]
             touch |= model.geom_contype[second] & model.geom_conaffinity[first]
             one, other = sorted(int(body) for body in model.geom_bodyid[[first, second]])
             neighbours = one == other or model.body_parentid[other] == one
             if touch and not neighbours and not {(one, other), (other, one)} & excluded:
                 found.append((first, second))
-        return found
+        return np.array(found, dtype=np.intp).reshape(-1, 2)
 
     def pair_name(self, pair: int) -> tuple[str, str]:
         """Names of the two shapes of a pair, as "left_palm" and "torso_1"."""
-        first, second = divmod(int(pair), len(self.names))
+        first, second = self.pairs[pair]
         return self.names[first], self.names[second]
 
     def pair_of(self, first: str, second: str) -> int:
         """Number of the pair of two shapes, in either order.
 
         Raises:
-            CollisionError: no shape of that name.
+            CollisionError: no shape of that name, or the two never meet.
         """
         for name in (first, second):
             if name not in self.names:
                 raise CollisionError(f"no shape '{name}'", f"valid are: {', '.join(self.names)}")
-        low, high = sorted((self.names.index(first), self.names.index(second)))
-        return low * len(self.names) + high
+        number = int(self._number[self.names.index(first), self.names.index(second)])
+        if number < 0:
+            raise CollisionError(f"'{first}' and '{second}' are not looked at", "neighbours, or excluded by the model")
+        return number
+
+    def reach(self) -> FloatArray:
+        """Upper bound of how much nearer each pair comes when a joint turns [m/rad], shape (pairs, dim).
+
+        The joint's axis is no further from a point of the shape than the links between them are long. Joints that
+        carry both shapes of a pair bring them no nearer.
+        """
+        levers = self._levers(self.model.geom_bodyid, self.model.geom_pos, self.model.geom_rbound)[self.pairs]
+        moves = self._moves[self.pairs]
+        return np.asarray((levers * (moves[:, :1] != moves[:, 1:])[:, [0, 0]]).sum(axis=1))
+
+    def site_reach(self, sites: IntArray) -> FloatArray:
+        """Upper bound of how far each site goes when a joint turns [m/rad], shape (n, dim)."""
+        model = self.model
+        return self._levers(model.site_bodyid[sites], model.site_pos[sites], np.zeros(len(sites)))
+
+    def _levers(self, bodies: IntArray, places: FloatArray, radii: FloatArray) -> FloatArray:
+        """Furthest that points on bodies can be from the axes of the joints that move them [m], shape (n, dim)."""
+        model = self.model
+        joint_of = {int(model.jnt_bodyid[joint]): index for index, joint in enumerate(self._joints)}
+        levers = np.zeros((len(bodies), self.space.dim))
+        for row, body in enumerate(bodies.tolist()):
+            length = float(np.linalg.norm(places[row]) + radii[row])
+            while body:
+                if body in joint_of:
+                    levers[row, joint_of[body]] = length
+                length += float(np.linalg.norm(model.body_pos[body]))
+                body = int(model.body_parentid[body])
+        return levers
+
+    def shapes_under(self, body: str) -> npt.NDArray[np.bool_]:
+        """Which shapes a body and all that hangs on it carry, shape (shapes,)."""
+        model = self.model
+        under = np.zeros(model.nbody, dtype=np.bool_)
+        under[model.body(body).id] = True
+        for child in range(1, model.nbody):
+            under[child] |= under[model.body_parentid[child]]
+        return np.asarray(under[model.geom_bodyid])
 
     def pose(self, q: FloatArray) -> None:
         """Pose the robot: `q` [rad], shape (dim,)."""
         self.data.qpos[self._qpos] = q
         mujoco.mj_kinematics(self.model, self.data)
 
-    def near(self, q: FloatArray, distance_m: float) -> NearPairs:
+    def near(self, q: FloatArray, distance_m: float | FloatArray) -> NearPairs:
         """The pairs that are nearer than `distance_m` at `q` [rad], shape (dim,).
 
         A NaN or infinity in `q` finds nothing: check it before.
+
+        Args:
+            distance_m: one for all, or one for each pair, shape (pairs,).
         """
         self.pose(q)
-        self.model.opt.o_margin = distance_m
+        furthest = float(np.max(distance_m))
+        self.model.opt.o_margin = furthest
         mujoco.mj_collision(self.model, self.data)
-        shapes, distance, normal, middle = self._contacts(distance_m)
-        if not len(shapes):
+        shapes, distance, normal, middle = self._contacts(furthest)
+        pair = self._number[shapes[:, 0], shapes[:, 1]]
+        near = np.flatnonzero(distance < (distance_m if isinstance(distance_m, float) else distance_m[pair]))
+        if not len(near):
             return self._nothing
-        pair = shapes.min(axis=1) * len(self.names) + shapes.max(axis=1)
         # Several contacts of one pair: the nearest.
-        order = np.lexsort((distance, pair))
-        pair = pair[order]
-        first = np.ones(len(pair), dtype=np.bool_)
-        np.not_equal(pair[1:], pair[:-1], out=first[1:])
-        chosen = order[first]
+        near = near[np.lexsort((distance[near], pair[near]))]
+        ordered = pair[near]
+        first = np.ones(len(near), dtype=np.bool_)
+        np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
+        chosen = near[first]
         distance, shapes, normal, middle = distance[chosen], shapes[chosen], normal[chosen], middle[chosen]
         reach = (0.5 * distance)[:, None] * normal
         moves = self._moves[shapes[:, 1]] - self._moves[shapes[:, 0]]
         jacobian = self._along(middle, normal) * moves
         points = np.stack((middle - reach, middle + reach), axis=1)
-        return NearPairs(pair[first], distance, points, normal, jacobian)
+        return NearPairs(pair[chosen], distance, points, normal, jacobian)
 
     def _contacts(self, distance_m: float) -> tuple[IntArray, FloatArray, FloatArray, FloatArray]:
         """Both shapes, distance, normal from the first to the second, and the point between them."""
         contact = self.data.contact
-        shapes, distance = contact.geom.astype(np.intp), contact.dist
+        shapes, distance = contact.geom, contact.dist
         normal, middle = contact.frame[:, :3], contact.pos
-        if not self._boxes:
-            return shapes, distance, normal, middle
-        kept = ~self._is_box[shapes].all(axis=1)
-        extra = [box for pair in self._boxes if (box := self._between_boxes(*pair, distance_m)) is not None]
-        if kept.all() and not extra:
-            return shapes, distance, normal, middle
-        return (
-            np.array([*shapes[kept], *(box[0] for box in extra)], dtype=np.intp).reshape(-1, 2),
-            np.array([*distance[kept], *(box[1] for box in extra)]),
-            np.array([*normal[kept], *(box[2] for box in extra)]).reshape(-1, 3),
-            np.array([*middle[kept], *(box[3] for box in extra)]).reshape(-1, 3),
-        )
+        between_boxes = self._is_box[shapes].all(axis=1)
+        if between_boxes.any():
+            distance = np.where(between_boxes, np.inf, distance)
+        for box in self._boxes:
+            found = self._between_boxes(*box, distance_m)
+            if found is not None:
+                gap, along, point = found
+                shapes = np.concatenate((shapes, [box]))
+                distance = np.append(distance, gap)
+                normal, middle = np.concatenate((normal, [along])), np.concatenate((middle, [point]))
+        return shapes, distance, normal, middle
 
-    def _between_boxes(
-        self, first: int, second: int, distance_m: float
-    ) -> tuple[tuple[int, int], float, FloatArray, FloatArray] | None:
-        """As `_contacts`, of one pair; None when it is not near."""
+    def _between_boxes(self, first: int, second: int, distance_m: float) -> tuple[float, FloatArray, FloatArray] | None:
+        """Distance, normal and the point between two boxes; None when they are not near."""
         centres = self.data.geom_xpos[second] - self.data.geom_xpos[first]
         reach = self.model.geom_rbound[first] + self.model.geom_rbound[second] + distance_m
         if centres @ centres > reach * reach:
@@ -193,7 +243,7 @@ class CollisionModel:
         one, other = self._segment[:3], self._segment[3:]
         # Between surfaces that touch there is no direction left: from centre to centre is near enough.
         along = (other - one) * np.sign(distance) if abs(distance) > _TOUCHING_M else centres
-        return (first, second), distance, along / np.linalg.norm(along), 0.5 * (one + other)
+        return distance, along / np.linalg.norm(along), 0.5 * (one + other)
 
     def sites(self, *names: str) -> IntArray:
         """Indices of named sites into `site_rows`.
