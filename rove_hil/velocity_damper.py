@@ -1,10 +1,10 @@
-"""Distances that the robot must keep, as inequalities of the retargeting's QP.
+"""Distances between parts of the robot, as inequalities of the retargeting's QP.
 
-What is at a gap g above its smallest distance may lose at most a share of that in one step,
+Two parts at a gap g above the smallest distance that they should keep may lose at most a share of it in one step,
 
     J dq >= -share g,
 
-the velocity damper of Faverjon and Tournassoud (ICRA 1987): far things do not matter, near ones come to rest at their
+the velocity damper of Faverjon and Tournassoud (ICRA 1987): far parts do not matter, near ones come to rest at their
 distance, and what is too near already is led apart.
 """
 
@@ -15,17 +15,22 @@ from dataclasses import dataclass
 import numpy as np
 
 from rove_core.joint_space import FloatArray, JointSpace
-from rove_hil.clearance import Clearance
+from rove_hil.collision import CollisionModel
 from rove_hil.kinematics import IntArray
+from rove_hil.mocap import FINGERS
 
-# Above the smallest distance of `clearance`, at which the guard of the command steps in [m].
-MARGIN_M = 0.002
+# What any two parts keep [m], and what two hands keep, which may touch as people's do: a firm touch of two surfaces
+# that give. A little more than the guard of the final command asks for, so that it has nothing to do.
+BODY_DISTANCE_M = 0.007
+HAND_DISTANCE_M = -0.008
 # Gaps above this are not looked at [m]: an arm moves about that far in one frame.
 LOOKED_AT_M = 0.06
 # Share of a gap that one step may take.
 SHARE = 0.5
 # The fastest that what is too near is led apart in one step [m].
 LARGEST_RETREAT_M = 0.002
+
+_HAND_PARTS = ("palm", *FINGERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +44,21 @@ class Inequalities:
 class VelocityDamper:
     """Keeps parts of one robot apart. Not thread-safe."""
 
-    def __init__(self, space: JointSpace, clearance: Clearance | None = None) -> None:
-        self._clearance = clearance or Clearance(space)
+    def __init__(self, space: JointSpace) -> None:
+        self._model = CollisionModel(space)
+        self._smallest: dict[int, float] = {}
 
     def inequalities(self, q: FloatArray, columns: IntArray) -> Inequalities:
         """What a step of the joints `columns` from `q` [rad], shape (dim,), must keep to, of what they move."""
-        rows = self._clearance.rows(q, LOOKED_AT_M)
-        jacobian = rows.jacobian[:, columns]
-        moved = np.abs(jacobian).max(axis=1, initial=0.0) > 0.0
-        least = np.minimum(-SHARE * (rows.gap[moved] - MARGIN_M), LARGEST_RETREAT_M)
-        return Inequalities(np.ascontiguousarray(jacobian[moved]), least)
+        near = self._model.near(q, LOOKED_AT_M + max(BODY_DISTANCE_M, HAND_DISTANCE_M))
+        gap = near.distance - [self._smallest_of(pair) for pair in near.pair.tolist()]
+        jacobian = near.jacobian[:, columns]
+        matters = (np.abs(jacobian).max(axis=1, initial=0.0) > 0.0) & (gap < LOOKED_AT_M)
+        least = np.minimum(-SHARE * gap[matters], LARGEST_RETREAT_M)
+        return Inequalities(np.ascontiguousarray(jacobian[matters]), least)
+
+    def _smallest_of(self, pair: int) -> float:
+        if pair not in self._smallest:
+            hands = all(any(part in name for part in _HAND_PARTS) for name in self._model.pair_name(pair))
+            self._smallest[pair] = HAND_DISTANCE_M if hands else BODY_DISTANCE_M
+        return self._smallest[pair]
