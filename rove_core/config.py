@@ -68,7 +68,9 @@ def _explain(model: type[BaseModel], item: Any) -> str:
     if item["type"] == "missing":
         return f"key '{key}' is missing"
     seen = repr(item.get("input"))
-    return f"'{key}' is {seen[:80]}: {item['msg'].lower()}"
+    # A validator of ours chose its words, and the names in them.
+    why = str(item["ctx"]["error"]) if item["type"] == "value_error" else item["msg"].lower()
+    return f"'{key}' is {seen[:80]}: {why}"
 
 
 def _valid_keys(model: type[BaseModel], location: list[str]) -> list[str]:

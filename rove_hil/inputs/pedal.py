@@ -55,13 +55,20 @@ class Pedal:
         path = find(self.name, self._given)
         try:
             device = EvdevDevice(path, grab=self._given.grab)
-            down = device.keys_down()
         except DeviceError as error:
             raise DeviceError(f"pedal '{self.name}': {error}", error.hint) from None
+        self._device = device
+        self._sync(device)
+        return path
+
+    def _sync(self, device: EvdevDevice) -> None:
+        """Take the buttons as they are, without effect."""
+        try:
+            down = device.keys_down()
+        except DeviceError:
+            return  # gone already: the next read says so
         for code, state in self._buttons.items():
             state.sync(code in down)
-        self._device = device
-        return path
 
     def read(self, moment_of: Callable[[KeyChange | None], Moment]) -> list[Press]:
         """Take what the device sent.
@@ -79,9 +86,7 @@ class Pedal:
         if batch.dropped:
             now = moment_of(None)
             presses += [press for state in self._buttons.values() for press in state.lose(now)]
-            down = self._device.keys_down()
-            for code, state in self._buttons.items():
-                state.sync(code in down)
+            self._sync(self._device)
         for change in batch.changes:
             if (changed := self._buttons.get(change.code)) is not None:
                 presses += changed.change(change.down, moment_of(change))

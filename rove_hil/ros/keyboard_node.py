@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import threading
 
@@ -136,15 +137,15 @@ class KeyboardNode(RoveNode):
         if self._mode is None:
             self._show("waiting for supervisor_node")
             return
-        hints = ""
+        hints = f"  !! {self._lost}" if self._lost else ""
         if self._mode.mode == ControlMode.MODE_ALIGNING:
             ready = "operator ready" if self._mode.operator_ready else "operator not ready"
-            hints = f"  [{'aligned' if self._mode.gate_met else 'not aligned'}, {ready}]"
+            hints += f"  [{'aligned' if self._mode.gate_met else 'not aligned'}, {ready}]"
         if self._question:
             hints += f"  ? {self._question}"
-        if self._lost:
-            hints += f"  !! {self._lost}"
-        self._show(self._presser.progress.line(self.clock.now_ns() / NS_PER_S) + hints)
+        line = self._presser.progress.line(self.clock.now_ns() / NS_PER_S) + hints
+        # Only one row of the screen is erased for the next.
+        self._show(line[: shutil.get_terminal_size().columns - 1])
 
     def _ring(self) -> None:
         if self._mapping.cues.bell:

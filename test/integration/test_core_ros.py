@@ -32,6 +32,7 @@ class Settings(ConfigModel):
     attempts: int = Field(3, ge=1, description="how many")
     record: bool = True
     cameras: tuple[str, ...] = ("head",)
+    pedals: tuple[str, ...] = ()
 
 
 @pytest.fixture
@@ -76,12 +77,15 @@ def test_parameters_have_the_models_defaults_types_ranges_and_descriptions(conte
     node = node_with(context)
     try:
         assert declare(node, Settings) == Settings()
-        rate, attempts, cameras = (node.describe_parameter(name) for name in ("rate_hz", "attempts", "cameras"))
+        rate, attempts, cameras, pedals = (
+            node.describe_parameter(name) for name in ("rate_hz", "attempts", "cameras", "pedals")
+        )
     finally:
         node.destroy_node()
-    assert (rate.type, attempts.type, cameras.type) == (
+    assert (rate.type, attempts.type, cameras.type, pedals.type) == (
         ParameterType.PARAMETER_DOUBLE,
         ParameterType.PARAMETER_INTEGER,
+        ParameterType.PARAMETER_STRING_ARRAY,
         ParameterType.PARAMETER_STRING_ARRAY,
     )
     assert rate.description == "ticks a second [Hz]"
@@ -91,9 +95,10 @@ def test_parameters_have_the_models_defaults_types_ranges_and_descriptions(conte
 
 
 def test_given_values_arrive(context: rclpy.Context) -> None:
-    node = node_with(context, rate_hz=100.0, cameras=["head", "left_wrist"], record=False)
+    given = {"rate_hz": 100.0, "cameras": ("head", "left_wrist"), "pedals": ("foot",), "record": False}
+    node = node_with(context, **given | {"cameras": ["head", "left_wrist"], "pedals": ["foot"]})
     try:
-        assert declare(node, Settings) == Settings(rate_hz=100.0, cameras=("head", "left_wrist"), record=False)
+        assert declare(node, Settings) == Settings.model_validate(given)
     finally:
         node.destroy_node()
 
