@@ -95,6 +95,7 @@ class Stack:
         mode_message = ControlMode(mode=mode, stage=stage, epoch=self.mode.epoch + 1, event=event, task="whiteboard")
         mode_message.event_device, mode_message.episode_id = "keyboard:test", episode_id
         mode_message.stamp = stamps.to_msg(time.time_ns())
+        mode_message.session_metadata_json = '{"lab": 2}'
         answer = SupervisorEvent(event=event, device="keyboard:test", accepted=True, epoch=mode_message.epoch)
         answer.stamp = mode_message.stamp
         if source == CommandTrace.SOURCE_POLICY:
@@ -185,6 +186,7 @@ def test_an_attempt_with_a_takeover_becomes_one_labelled_episode(
     assert process.wait(DEADLINE_S) == 0
 
     episode = _only_episode(tmp_path / "session")
+    assert episode.attrs["session_metadata"] == {"lab": 2}
     assert episode.finished
     assert episode.attrs["outcome"]["value"] == "success"
     assert episode.attrs["outcome"]["by"] == "keyboard:test"
