@@ -177,10 +177,13 @@ class Retargeter:
         out_of_time: Callable[[], bool],
     ) -> str:
         """Move `q` in place towards the targets. Why it failed, "" when it did not; q is then of no use."""
+        apart: Inequalities | None = None
         for _ in range(steps):
             self._kinematics.forward(q)
             largest = 0.0
-            apart = None if self._damper is None else self._damper.inequalities(q, self._body.columns)
+            # Once a frame is enough for steps that are small; they share what the damper allows.
+            if self._damper is not None and (apart is None or steps > STEPS_TRACKING):
+                apart = self._damper.inequalities(q, self._body.columns)
             for tasks in (self._body, self._hands):
                 hessian, gradient = tasks.linearise(q, targets)
                 columns = tasks.columns
@@ -189,6 +192,8 @@ class Retargeter:
                 if step is None:
                     return "the solver found nothing"
                 q[columns] += step
+                if apart is not None and tasks is self._body:
+                    apart = apart.after(step)
                 largest = max(largest, float(np.abs(step).max()))
             np.clip(q, lower, upper, out=q)
             if out_of_time():

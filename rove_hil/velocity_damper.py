@@ -40,6 +40,10 @@ class Inequalities:
     jacobian: FloatArray
     least: FloatArray
 
+    def after(self, step: FloatArray) -> Inequalities:
+        """What is left of them for further steps when `step` (columns,) has been made."""
+        return Inequalities(self.jacobian, self.least - self.jacobian @ step)
+
 
 class VelocityDamper:
     """Keeps parts of one robot apart. Not thread-safe."""
