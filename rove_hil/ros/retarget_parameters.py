@@ -29,7 +29,7 @@ class RetargetParameters(ConfigModel):
     isaac_size: float = Field(1.0, ge=0.5, le=2.0, description="size of IsaacTeleop's operator over the robot's")
     max_rate_hz: float = Field(250.0, ge=10.0, le=1000.0, description="targets per second at most [Hz]")
     max_frame_age_s: float = Field(0.25, ge=0.02, le=5.0, description="older frames are not used [s]")
-    solve_deadline_s: float = Field(0.01, ge=0.001, le=1.0, description="a solve that takes longer is given up [s]")
+    solve_deadline_s: float = Field(0.02, ge=0.001, le=1.0, description="a solve that takes longer is given up [s]")
     avoid_collisions: bool = Field(True, description="keep arms, hands and body of the robot apart")
     operator_name: str = Field("", description="calibrated operator; empty: the scales below")
     operators_folder: str = Field(DEFAULT_FOLDER, description="where calibrated operators are")
