@@ -107,6 +107,7 @@ class Retargeter:
         """Start from `q` [rad], shape (dim,), usually the measured joints."""
         self._q = self._space.clip(np.array(q, dtype=np.float64))
         self._last_ns: int | None = None
+        self._steps_taken = 0
         self._points.reset()
         self._turns.reset()
         self._last_quats = np.zeros((3, 4))
@@ -124,8 +125,8 @@ class Retargeter:
         Args:
             frame: the operator's body.
             dt_s: time since the last frame for the velocity limits [s]; by default from the capture times.
-            out_of_time: asked after every step; True gives the frame up. The first frame after a reset then goes
-                on from there with the next one.
+            out_of_time: asked after every step but the last; True gives the frame up. The first frame after a reset
+                then goes on from there with the next one, which has what is left of its steps.
         """
         acquiring = self._last_ns is None and dt_s is None
         if dt_s is None:
@@ -138,7 +139,7 @@ class Retargeter:
         lower = np.maximum(self._space.lower, self._q - reach)
         upper = np.minimum(self._space.upper, self._q + reach)
         q = self._q.copy()
-        steps = STEPS_ACQUIRING if acquiring else STEPS_TRACKING
+        steps = max(STEPS_ACQUIRING - self._steps_taken, 1) if acquiring else STEPS_TRACKING
         held = self._descend(q, self._smooth(frame, dt_s), lower, upper, steps, out_of_time)
         if held:
             if acquiring and np.isfinite(q).all():
@@ -178,8 +179,9 @@ class Retargeter:
     ) -> str:
         """Move `q` in place towards the targets. Why it failed, "" when it did not; q is then of no use."""
         apart: Inequalities | None = None
-        for _ in range(steps):
+        for left in reversed(range(steps)):
             self._kinematics.forward(q)
+            self._steps_taken += 1
             largest = 0.0
             # Once a frame is enough for steps that are small; they share what the damper allows.
             if self._damper is not None and (apart is None or steps > STEPS_TRACKING):
@@ -196,10 +198,10 @@ class Retargeter:
                     apart = apart.after(step)
                 largest = max(largest, float(np.abs(step).max()))
             np.clip(q, lower, upper, out=q)
-            if out_of_time():
-                return "out of time"
             if largest < SMALLEST_STEP_RAD:
                 break
+            if left and out_of_time():
+                return "out of time"
         return ""
 
     def _group_valid(self, tracked: Tracked) -> dict[str, bool]:

@@ -31,7 +31,9 @@ class AlignmentMonitor:
         self._guidance.clear()
 
     def take(self, now_ns: int, target: TeleopTarget) -> None:
-        """One operator target of this alignment."""
+        """One operator target of this alignment. One that could not be solved says nothing: that is a gap."""
+        if not target.converged:
+            return
         self._errors = dict(_errors_of(target))
         self._guidance = dict(zip(target.group, target.guidance, strict=False))
         self.gate.update(now_ns, self._errors)

@@ -82,7 +82,7 @@ class World(Node):
             self._diagnostics.publish(DiagnosticArray(status=[self.policy]))
         if "operator" in self.says:
             groups = ["left_arm", "right_arm"]
-            target = TeleopTarget(epoch=self.mode.epoch, group=groups, group_valid=self.tracked)
+            target = TeleopTarget(epoch=self.mode.epoch, converged=True, group=groups, group_valid=self.tracked)
             target.alignment_rms = target.alignment_max = [self.alignment_rad] * 2
             target.alignment_position_m, target.alignment_rotation = [self.palm_off_m] * 2, [0.1] * 2
             target.guidance = ["left hand 3 cm forward", "right elbow 12 deg lower"]

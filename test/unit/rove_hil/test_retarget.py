@@ -186,13 +186,14 @@ def test_millimetres_of_noise_move_no_arm_joint_much(kinematics: Kinematics, ben
 def test_a_frame_that_takes_too_long_holds_and_the_next_one_goes_on(kinematics: Kinematics) -> None:
     retargeter = Retargeter(SPACE)
     target = SPACE.clip(SPACE.home + 0.3)
-    # The first frame after a reset needs many steps: it is given up and gone on with, for as long as it takes.
-    for number in range(STEPS_ACQUIRING):
+    # The first frame after a reset needs many steps: it is given up and gone on with, until they are done.
+    for number in range(STEPS_ACQUIRING - 1):
         result = retargeter.solve(frame_of(kinematics, target, number), out_of_time=lambda: True)
         assert not result.converged
         assert result.held == "out of time"
         assert not any(result.group_valid.values())
-    before = retargeter.solve(frame_of(kinematics, target, number + 1))
+    before = retargeter.solve(frame_of(kinematics, target, number + 1), out_of_time=lambda: True)
+    assert before.converged, "however slow the machine is"
     assert before.palm_error_m < 2e-3
     late = retargeter.solve(frame_of(kinematics, SPACE.home, number + 2), out_of_time=lambda: True)
     assert not late.converged
