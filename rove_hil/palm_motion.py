@@ -6,9 +6,9 @@ moved by `dp` and turned by `dR`, and so shall the palm of an arm at `base`:
 
     p* = p(base) + w dp          R* = dR^w R(base)
 
-The arm's increment is that of the operator's own joints, w (q - q_anchor), plus one damped Gauss-Newton step towards
+The arm's increment is that of the operator's own joints, w (q - q_anchor), plus damped Gauss-Newton steps towards
 (p*, R*) from there (damped least squares: Wampler 1986; Nakamura and Hanafusa 1986). So the elbow moves as the
-operator's, an operator who comes back to the anchor finds the increment back at 0, and where the step is lost in a
+operator's, an operator who comes back to the anchor finds the increment back at 0, and where a step is lost in a
 singularity the joints' own motion is left. Poses are taken with all other joints at home: the frame is the chest's,
 and what waist or head do is not counted twice.
 """
@@ -26,9 +26,12 @@ from rove_hil.mocap import SIDES
 METRES_PER_RAD = 0.1
 # Damping of the step [m/rad]: a joint that moves the palm by less than this per radian is not asked to.
 DAMPING = 0.03
-# Joints further from a singularity than this get no step longer than [rad]; it is linear only nearby.
+# No joint takes a longer step [rad]: it is linear only nearby.
 LARGEST_STEP_RAD = 0.5
+# With two, arms whose joints differ by .15 rad carry a motion of .3 rad per joint over to .1 mm; with one, to 1 mm.
 STEPS = 2
+
+_DAMPING = DAMPING**2 * np.eye(6)
 
 
 class PalmMotion:
@@ -36,10 +39,15 @@ class PalmMotion:
 
     def __init__(self, space: JointSpace, kinematics: Kinematics | None = None) -> None:
         """Args: kinematics: of this robot; one of its own when None."""
-        self._kinematics = kinematics or Kinematics(space)
+        self._kinematics = kinematics = kinematics or Kinematics(space)
         spans = [space.groups[f"{side}_arm"] for side in SIDES]
         self._arms = np.array([range(span.start, span.stop) for span in spans])  # (side, joint)
-        self._home, self._lower, self._upper = space.home, space.lower, space.upper
+        self._lower, self._upper = space.lower[self._arms], space.upper[self._arms]
+        self._pose_q = space.home.copy()
+        model = kinematics.model
+        names = np.array(space.names)[self._arms]
+        self._dofs = np.array([[model.jnt_dofadr[model.joint(name).id] for name in arm] for arm in names])
+        self._jacobians = np.zeros((2, 6, model.nv))
         self._anchor: FloatArray | None = None
 
     def __call__(
@@ -57,45 +65,47 @@ class PalmMotion:
         share = weight[arms[:, :1]]
         if self._anchor is None or not np.array_equal(self._anchor, anchor):
             self._anchor = anchor.copy()
-            self._anchor_palms, self._anchor_turns, _ = self._pose(anchor)
-        palms, turns, jacobian = self._pose(position)
-        twist = share * (jacobian @ velocity[arms][..., None])[..., 0]
-        base_palms, base_turns, _ = self._pose(base)
+            self._anchor_palms, self._anchor_turns = self._pose(anchor)
+        palms, turns = self._pose(position)
+        twist = share * (self._jacobian() @ velocity[arms][..., None])[..., 0]
+        base_palms, base_turns = self._pose(base)
         goal_palms = base_palms + share * (palms - self._anchor_palms)
         goal_turns = [
             _moved(base_turns[side], self._anchor_turns[side], turns[side], float(share[side, 0])) for side in range(2)
         ]
-        miss = np.empty((2, 6))
+        # One solve for the step (column 0) and for its rate (column 1), which is that of the last step.
+        wanted = np.empty((2, 6, 2))
         for _ in range(STEPS):
-            now_palms, now_turns, jacobian = self._pose(base + increment)
-            miss[:, :3] = goal_palms - now_palms
+            now_palms, now_turns = self._pose(base + increment)
+            jacobian = self._jacobian()
+            wanted[:, :3, 0] = goal_palms - now_palms
             for side in range(2):
-                miss[side, 3:] = METRES_PER_RAD * _difference(now_turns[side], goal_turns[side])
+                wanted[side, 3:, 0] = METRES_PER_RAD * _difference(now_turns[side], goal_turns[side])
+            wanted[..., 1] = twist - (jacobian @ rate[arms][..., None])[..., 0]
             transposed = jacobian.transpose(0, 2, 1)
-            damped = jacobian @ transposed
-            damped.reshape(2, 36)[:, ::7] += DAMPING**2
-            # One solve for the step and for its rate, which is that of the last step.
-            missing_twist = twist - (jacobian @ rate[arms][..., None])[..., 0]
-            step = transposed @ np.linalg.solve(damped, np.stack((miss, missing_twist), axis=-1))
-            increment[arms] += np.clip(step[..., 0], -LARGEST_STEP_RAD, LARGEST_STEP_RAD)
+            step = transposed @ np.linalg.solve(jacobian @ transposed + _DAMPING, wanted)
+            increment[arms] += np.minimum(np.maximum(step[..., 0], -LARGEST_STEP_RAD), LARGEST_STEP_RAD)
         rate[arms] += step[..., 1]
         return increment, rate
 
-    def _pose(self, q: FloatArray) -> tuple[FloatArray, list[FloatArray], FloatArray]:
-        """Palms [m] (2, 3), their orientations wxyz, and the arms' Jacobians (2, 6, 7), rotations in metres."""
-        kinematics, arms = self._kinematics, self._arms
-        pose = self._home.copy()
-        pose[arms] = np.minimum(np.maximum(q, self._lower), self._upper)[arms]
-        kinematics.forward(pose)
-        palms = kinematics.site_positions(kinematics.palms)
+    def _pose(self, q: FloatArray) -> tuple[FloatArray, list[FloatArray]]:
+        """Pose the arms as in `q` [rad]: the palms [m] (2, 3) and their orientations (wxyz)."""
+        kinematics = self._kinematics
+        self._pose_q[self._arms] = np.minimum(np.maximum(q[self._arms], self._lower), self._upper)
+        kinematics.forward(self._pose_q)
         turns = [quaternion_of(matrix) for matrix in kinematics.site_rotations(kinematics.palms)]
-        axes = kinematics.joint_axes()[arms]
-        lever = palms[:, None] - kinematics.joint_anchors()[arms]
-        ax, ay, az = axes[..., 0], axes[..., 1], axes[..., 2]
-        lx, ly, lz = lever[..., 0], lever[..., 1], lever[..., 2]
-        rows = (ay * lz - az * ly, az * lx - ax * lz, ax * ly - ay * lx)
-        turning = METRES_PER_RAD * axes
-        return palms, turns, np.stack((*rows, turning[..., 0], turning[..., 1], turning[..., 2]), axis=1)
+        return kinematics.site_positions(kinematics.palms), turns
+
+    def _jacobian(self) -> FloatArray:
+        """How the palms move and turn with the arms' joints where they are posed, (2, 6, 7); turns in metres."""
+        model, data = self._kinematics.model, self._kinematics.data
+        mujoco.mj_comPos(model, data)
+        for whole, palm in zip(self._jacobians, self._kinematics.palms, strict=True):
+            mujoco.mj_jacSite(model, data, whole[:3], whole[3:], int(palm))
+        left, right = (whole[:, dofs] for whole, dofs in zip(self._jacobians, self._dofs, strict=True))
+        jacobian = np.array((left, right))
+        jacobian[:, 3:] *= METRES_PER_RAD
+        return jacobian
 
 
 def _difference(start: FloatArray, end: FloatArray) -> FloatArray:
