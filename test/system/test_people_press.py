@@ -19,6 +19,7 @@ import pytest
 from rove_core.modes import Source
 from rove_hil.inputs.evdev import EV_KEY, EV_SYN, EVENT, SYN_REPORT
 from rove_hil.inputs.key_codes import CODES
+from rove_hil.inputs.mapping import Button, as_yaml, load_mapping
 from rove_recorder.check import check_episode
 
 Begin = Callable[..., Any]
@@ -50,10 +51,10 @@ class Foot:
         self.path.unlink()
         os.close(self._pipe)
 
-    def _send(self, key: str, value: int) -> None:
+    def _send(self, key: str, value: int, age_s: float = 0.0) -> None:
         time.sleep(max(self._next_s - time.monotonic(), 0.0))
         self._next_s = time.monotonic() + FOOT_S
-        seconds, nanoseconds = divmod(time.time_ns(), 10**9)
+        seconds, nanoseconds = divmod(time.time_ns() - int(age_s * 1e9), 10**9)
         stamp = (seconds, nanoseconds // 1000)
         change = EVENT.pack(*stamp, EV_KEY, CODES[key], value)
         os.write(self._pipe, change + EVENT.pack(*stamp, EV_SYN, SYN_REPORT, 0))
@@ -64,8 +65,8 @@ class Foot:
     def up(self, key: str) -> None:
         self._send(key, 0)
 
-    def tap(self, key: str) -> None:
-        self.down(key)
+    def tap(self, key: str, age_s: float = 0.0) -> None:
+        self._send(key, 1, age_s)
         self.up(key)
 
 
@@ -158,51 +159,67 @@ def accepted(episode: Any) -> list[tuple[str, str]]:
     ]
 
 
-def test_a_foot_pedal_leads_through_an_attempt(begin: Begin, until: Until, foot: Foot) -> None:
-    session = begin(*PEOPLE, "--supervisor", "pedal", "--pedal", f"three_pedals={foot.path}")
+def with_a_fourth_pedal(path: Path) -> Path:
+    """The shipped mapping, and a pedal that takes a mark back."""
+    mapping = load_mapping()
+    three = mapping.pedals["three_pedals"]
+    four = three.model_copy(update={"buttons": three.buttons | {"KEY_D": Button.model_validate("retract_mark")}})
+    path.write_text(as_yaml(mapping.model_copy(update={"pedals": {"pedals": four}})), encoding="utf-8")
+    return path
+
+
+def test_a_foot_pedal_leads_through_an_attempt(begin: Begin, until: Until, foot: Foot, tmp_path: Path) -> None:
+    mapping = with_a_fourth_pedal(tmp_path / "mapping.yaml")
+    session = begin(*PEOPLE, "--supervisor", "pedal", "--pedal", f"pedals={foot.path}", "--mapping", str(mapping))
     watcher = Watcher(session, until)
     # Ready takes a moment; who holds the pedal and is refused holds it again.
-    held = threading.Event()
+    held = False
 
     def hold_start() -> None:
-        (foot.up if held.is_set() else foot.down)("KEY_A")
-        (held.clear if held.is_set() else held.set)()
+        nonlocal held
+        (foot.up if held else foot.down)("KEY_A")
+        held = not held
 
-    watcher.presses_until(hold_start, "IDLE -> ROLLOUT: start by pedal:three_pedals/KEY_A")
+    watcher.presses_until(hold_start, "IDLE -> ROLLOUT: start by pedal:pedals/KEY_A")
     foot.up("KEY_A")
+    # What was pressed long ago and arrives only now is not applied to what goes on now.
+    foot.tap("KEY_A", age_s=5.0)
+    watcher.sees("refused in ROLLOUT: pause by pedal:pedals/KEY_A")
     foot.tap("KEY_A")
-    watcher.sees("ROLLOUT -> PAUSED: pause by pedal:three_pedals/KEY_A")
+    watcher.sees("ROLLOUT -> PAUSED: pause by pedal:pedals/KEY_A")
     foot.tap("KEY_B")
     watcher.sees("PAUSED -> ALIGNING: takeover")
-    watcher.presses_until(lambda: foot.tap("KEY_B"), "ALIGNING -> TAKEOVER: go by pedal:three_pedals/KEY_B")
+    watcher.presses_until(lambda: foot.tap("KEY_B"), "ALIGNING -> TAKEOVER: go by pedal:pedals/KEY_B")
     foot.tap("KEY_B")
     watcher.sees("TAKEOVER -> TAKEOVER: mark_progress")
-    foot.down("KEY_B")
+    foot.tap("KEY_D")
     watcher.sees("TAKEOVER -> TAKEOVER: retract_mark")
-    foot.up("KEY_B")
-    foot.tap("KEY_B")
-    watcher.sees("TAKEOVER -> TAKEOVER: mark_progress")
-    foot.tap("KEY_A")
+    # The same press again within a quarter of a second would be taken for a duplicate.
+    watcher.presses_until(lambda: foot.tap("KEY_B"), "TAKEOVER -> TAKEOVER: mark_progress")
+    foot.down("KEY_B")
     watcher.sees("TAKEOVER -> PAUSED: hand_back")
     watcher.sees("PAUSED -> ROLLOUT")
+    foot.up("KEY_B")
     foot.tap("KEY_C")
     assert session.ends() == 0, session.output
     assert session.processes() == {}
     (episode,) = session.episodes()
     assert episode.attrs["outcome"]["value"] == "success"
-    assert episode.attrs["outcome"]["by"] == "pedal:three_pedals/KEY_C"
-    left, middle, right = (f"pedal:three_pedals/{key}" for key in ("KEY_A", "KEY_B", "KEY_C"))
+    assert episode.attrs["outcome"]["by"] == "pedal:pedals/KEY_C"
+    left, middle, right, fourth = (f"pedal:pedals/KEY_{letter}" for letter in "ABCD")
     assert accepted(episode) == [
         ("start", left),
         ("pause", left),
         ("takeover", middle),
         ("go", middle),
         ("mark_progress", middle),
-        ("retract_mark", middle),
+        ("retract_mark", fourth),
         ("mark_progress", middle),
-        ("hand_back", left),
+        ("hand_back", middle),
         ("succeed", right),
     ]
+    late = next(event for event in episode.events() if event["type"] == "pause" and not event["accepted"])
+    assert "pressed 5." in late["reason"]
     assert check_episode(episode) == []
 
 
@@ -262,8 +279,8 @@ def test_a_pedal_that_is_unplugged_is_loud_and_the_keyboard_goes_on(
     watcher.sees("TAKEOVER -> TAKEOVER: mark_progress by keyboard:")
     foot.plug_in()
     until(lambda: "pedal 'three_pedals' is back" in console.text, "it is found again")
-    foot.tap("KEY_A")
-    watcher.sees("TAKEOVER -> PAUSED: hand_back by pedal:three_pedals/KEY_A")
+    foot.down("KEY_B")
+    watcher.sees("TAKEOVER -> PAUSED: hand_back by pedal:three_pedals/KEY_B")
     watcher.sees("PAUSED -> ROLLOUT")
     console.type("s")
     assert session.ends() == 0, console.text

@@ -28,7 +28,7 @@ def test_a_mapping_is_shown_in_words(capsys: pytest.CaptureFixture[str]) -> None
     assert "  x: estop\n" in shown
     assert "  R: reset   (press twice)\n" in shown
     assert "pedal three_pedals\n" in shown
-    assert "held 1 s: retract_mark in TAKEOVER" in shown
+    assert "held 1 s: hand_back in TAKEOVER" in shown
 
 
 def test_a_mapping_can_be_printed_to_start_from(capsys: pytest.CaptureFixture[str]) -> None:

@@ -44,11 +44,17 @@ def test_three_pedals_lead_from_the_start_to_an_outcome() -> None:
         Event.TAKEOVER,
         Event.GO,
         Event.MARK_PROGRESS,
-        Event.RETRACT_MARK,
         Event.HAND_BACK,
         Event.SUCCEED,
         Event.FAIL,
     } <= pressed
+
+
+def test_the_left_pedal_stops_whoever_drives() -> None:
+    left = load_mapping().pedals["three_pedals"].buttons["KEY_A"]
+    assert [event_of(left.press, mode) for mode in (Mode.ROLLOUT, Mode.TAKEOVER)] == [Event.PAUSE] * 2
+    # At once: a hold for the same mode would wait for the foot to leave it.
+    assert [event_of(left.hold, mode) for mode in (Mode.ROLLOUT, Mode.TAKEOVER)] == [None] * 2
 
 
 def test_short_forms_mean_a_press() -> None:
