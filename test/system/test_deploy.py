@@ -21,11 +21,15 @@ Until = Callable[..., None]
 
 
 def test_a_session_leaves_an_episode_and_no_process(begin: Begin) -> None:
-    session = begin("--episodes", "1")
+    session = begin("--start-stages", "1:1")
     assert session.ends() == 0, session.output
     assert session.processes() == {}
     (episode,) = session.episodes()
     assert episode.attrs["outcome"]["value"] in ("success", "failure")
+    assert episode.attrs["start_stage"] == 1
+    go = next(event for event in episode.events() if event["type"] == "go" and event["accepted"])
+    assert go["payload"]["alignment"]["gate"] == "met"
+    assert go["payload"]["alignment"]["groups"]["right_arm"]["position_m"] < 0.15
     assert episode.attrs["committed"]
     assert episode.episode_id in session.output
     space = JointSpace.load("iron_r01")
