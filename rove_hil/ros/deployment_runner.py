@@ -61,6 +61,8 @@ class DeploymentRunner:
         self._progress = Progress(settings.plan)
         # Scripted people set their scene; for others it is done here, where the robot is a simulation.
         self._sets_scene = settings.simulated and settings.supervisor != "scripted"
+        # A keyboard shows on the same screen what became of attempts and devices.
+        self._console = any(node.terminal for node in deployment.nodes)
         self._ready: set[str] = set()
         self._signals = 0
         self._over = False
@@ -135,9 +137,13 @@ class DeploymentRunner:
             mode, stage = Mode.from_number(said.mode), Stage(said.stage)
             line = self._progress.update(now_s, mode, stage, said.episode_id, said.event, said.start_stage)
             if line:
-                self._say(line)
+                if self._ending or not self._console:
+                    self._say(line)
                 if not (self._ending or said.episode_id or self._progress.complete):
                     self._set_scene(monitor)
+        for line in monitor.take_warnings():
+            if not self._console:
+                self._say(line)
 
     def _set_scene(self, monitor: SessionMonitor) -> None:
         """Put the simulated scene at the start of the next attempt."""

@@ -15,6 +15,7 @@ from rove_msgs.srv import ResetScene, SendEvent
 
 from rove_core.modes import Event
 from rove_core.ros import topics
+from rove_hil.ros.presser import DEVICE_BACK_EVENT, DEVICE_LOST_EVENT
 from rove_hil.ros.readiness import Readiness
 
 
@@ -29,9 +30,11 @@ class SessionMonitor:
         self._executor.add_node(self.node)
         self.mode: ControlMode | None = None
         self._modes: list[ControlMode] = []
+        self._warnings: list[str] = []
         self.status: EpisodeStatus | None = None
         self.node.create_subscription(ControlMode, topics.MODE, self._on_mode, topics.QOS_MODE)
         self.node.create_subscription(EpisodeStatus, topics.EPISODE_STATUS, self._on_status, topics.QOS_EPISODE_STATUS)
+        self.node.create_subscription(SupervisorEvent, topics.EVENTS, self._on_event, topics.QOS_EVENTS)
         self._send = self.node.create_client(SendEvent, topics.SEND_EVENT)
         self._reset = self.node.create_client(ResetScene, topics.RESET_SCENE)
         return self
@@ -49,6 +52,15 @@ class SessionMonitor:
         """What the supervisor said since the last call, in order."""
         modes, self._modes = self._modes, []
         return modes
+
+    def take_warnings(self) -> list[str]:
+        """What became of input devices since the last call, a line each."""
+        warnings, self._warnings = self._warnings, []
+        return warnings
+
+    def _on_event(self, event: SupervisorEvent) -> None:
+        if event.event in (DEVICE_LOST_EVENT, DEVICE_BACK_EVENT):
+            self._warnings.append(event.reason)
 
     def _on_status(self, status: EpisodeStatus) -> None:
         self.status = status
