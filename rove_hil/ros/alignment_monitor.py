@@ -41,7 +41,7 @@ class AlignmentMonitor:
     def not_tracked(self, target: TeleopTarget) -> str | None:
         """The joint groups that the operator has to be tracked for and is not, "" when none; None: no pose at all."""
         tracked = {group for group, valid in zip(target.group, target.group_valid, strict=False) if valid}
-        if not tracked & self.gate.groups:
+        if not tracked & (self.gate.groups or tracked):
             return None
         return ", ".join(group for group in self.gate.required if group not in tracked)
 
