@@ -1,6 +1,8 @@
 # Everything a newcomer or CI runs. `make` lists the targets.
 
 VENV := .venv
+# What benchmarks compare with and must not be mixed with it.
+PEERS := .venv-peers
 PYTHON := $(VENV)/bin/python
 # Inside the environment: whoever removes it starts over, whoever interrupts it goes on where it stopped.
 STAMPS := $(VENV)/stamps
@@ -23,7 +25,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-torch demo test test-unit test-integration test-system test-trainer bundle figures lint type format bench docker-lint clean
+.PHONY: help setup setup-torch demo test test-unit test-integration test-system test-trainer bundle figures lint type format bench bench-peers docker-lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' Makefile
@@ -72,6 +74,10 @@ figures: setup ## what docs/ shows of a takeover: measures for ten minutes, then
 
 bench: setup ## the figures of the performance budget, as JSON
 	$(VENV)/bin/rove bench filter retarget loop --json
+
+bench-peers: setup ## dex-retargeting in .venv-peers, for `rove bench retarget` to compare with
+	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/python -m pip --disable-pip-version-check --no-input -qq install -r requirements/peers.txt
 
 docker-lint: setup ## hadolint; docker/rehearse.sh goes through the steps without an engine
 	$(VENV)/bin/hadolint --config docker/hadolint.yaml docker/*.Dockerfile

@@ -22,7 +22,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import mujoco
 import numpy as np
 
 from rove_core.clocks import NS_PER_S
@@ -30,6 +29,7 @@ from rove_core.errors import WireError
 from rove_core.joint_space import FloatArray, JointSpace
 from rove_hil.kinematics import Kinematics, quaternion_of
 from rove_hil.mocap import FINGERS, KEYPOINTS, SIDES, MocapFrame, Tracked
+from rove_hil.operator_calibration import matrix_of
 
 # OpenXR hand joints that are MANO keypoints; the palm and the metacarpals of the four fingers are not.
 JOINTS = (
@@ -142,8 +142,8 @@ class IsaacBody:
 
     def _in_world(self, poses: NamedPoses, index: int) -> tuple[FloatArray, FloatArray]:
         """Position and rotation matrix in a world with ROS axes."""
-        x, y, z, w = poses.quaternions[index]
-        return self._turn @ poses.positions[index], self._turn @ _matrix(w, x, y, z) @ self._turn.T
+        rotation = matrix_of(np.roll(poses.quaternions[index], 1))
+        return self._turn @ poses.positions[index], self._turn @ rotation @ self._turn.T
 
     def _stand(self, head: FloatArray, rotation: FloatArray) -> tuple[FloatArray, FloatArray]:
         """The base of somebody whose head is there: upright, as he looks, his hips under his head."""
@@ -215,8 +215,3 @@ def elbows_of(shoulders: FloatArray, wrists: FloatArray, upper_arm: float, forea
         result[side] = shoulders[side] + forward * along + height * aside / np.linalg.norm(aside)
     return result
 
-
-def _matrix(w: float, x: float, y: float, z: float) -> FloatArray:
-    matrix = np.empty(9)
-    mujoco.mju_quat2Mat(matrix, np.array([w, x, y, z]) / np.sqrt(w * w + x * x + y * y + z * z))
-    return matrix.reshape(3, 3)

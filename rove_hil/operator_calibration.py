@@ -82,11 +82,11 @@ def targets_of(frame: MocapFrame, calibration: OperatorCalibration, hands: HandS
     """
     middle = frame.shoulders.mean(axis=0)
     shoulders = calibration.torso_scale * middle + calibration.shoulder_scale * (frame.shoulders - middle)
-    palm_rotations = np.array([_matrix(quaternion) for quaternion in frame.wrist_quats])
+    palm_rotations = np.array([matrix_of(quaternion) for quaternion in frame.wrist_quats])
     in_palm = (frame.hands - frame.hands[:, :1]) @ palm_rotations
     arms, tracked = calibration.arm_scale, frame.tracked
     return Targets(
-        head_rotation=_matrix(frame.head_quat),
+        head_rotation=matrix_of(frame.head_quat),
         shoulders=shoulders,
         elbows=shoulders + arms * (frame.elbows - frame.shoulders),
         palms=shoulders + arms * (frame.wrist_positions - frame.shoulders),
@@ -99,7 +99,8 @@ def targets_of(frame: MocapFrame, calibration: OperatorCalibration, hands: HandS
     )
 
 
-def _matrix(quaternion: FloatArray) -> FloatArray:
+def matrix_of(quaternion: FloatArray) -> FloatArray:
+    """Rotation matrix (3, 3) of a quaternion wxyz."""
     matrix = np.empty(9)
     mujoco.mju_quat2Mat(matrix, quaternion)
     return matrix.reshape(3, 3)

@@ -36,7 +36,7 @@ SMALLEST_STEP_RAD = 1e-5
 LONGEST_DT_S = 0.1
 SHORTEST_DT_S = 0.002
 # More than this is no noise of a tracker but a jump or a shake.
-MOST_NOISE_M = 0.004
+MOST_NOISE_M = 0.002
 MOST_NOISE_RAD = 0.03
 # Active-set iterations per QP: it needs about as many as there are joints at a limit.
 QP_ITERATIONS = 200

@@ -1,48 +1,67 @@
-"""Retargeting real motion: time and error per frame, against mink's own solve of the same tasks in the same run."""
+"""Retargeting real motion: time and error per frame, beside mink and dex-retargeting in the same run, and its rate
+through a real node.
+"""
 
 from __future__ import annotations
 
+import json
 import os
+import signal
+import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import mink
 import numpy as np
 
 from rove_core.errors import RoveError
 from rove_core.joint_space import FloatArray, JointSpace
+from rove_hil.bench import dexpilot
+from rove_hil.bench.mink_solver import MinkSolver, hand_shapes
 from rove_hil.bvh import mocap_frames, read_bvh
-from rove_hil.hand_shape import HandShapes
 from rove_hil.kinematics import Kinematics
 from rove_hil.mocap import FINGERS, SIDES, MocapFrame
-from rove_hil.operator_calibration import OperatorCalibration, Targets, targets_of
-from rove_hil.pose_tasks import Weights
+from rove_hil.operator_calibration import OperatorCalibration, targets_of
 from rove_hil.retarget import STEPS_TRACKING, Retargeter
+from rove_hil.velocity_damper import VelocityDamper
 
 RECORDINGS = Path(__file__).parents[2] / "test/data/mocap"
 HEADSET_HZ = 72.0
-# Frames at the start in which both come from home to the person: not what is measured.
+# Frames at the start in which all come from home to the person: not what is measured.
 SETTLE = 60
+# Rate that has to be held through wire, node and DDS [Hz].
+END_TO_END_HZ = 100.0
+# A domain of its own, unless one is given: a robot on this network must not hear the benchmark.
+DEFAULT_DOMAIN = "88"
+END_S = 10.0
 
 Solve = Callable[[MocapFrame], FloatArray]
 
 
 def run(quick: bool) -> dict[str, Any]:
-    """Measure. Takes 10 s, 3 s when `quick`.
+    """Measure. Takes a minute, 15 s when `quick`.
 
     Raises:
-        RoveError: the recordings of a checkout are not there.
+        RoveError: the recordings of a checkout are not there, or a process that takes part failed.
     """
     space = JointSpace.load("iron_r01")
     passes = 1 if quick else 3
     motions = {"cmu_walk_and_real_hands": _walk(space), "robots_own_body": _own_body(space, 500)}
     results: dict[str, Any] = {"machine_cores": os.cpu_count(), "joints": space.dim, "steps_per_frame": STEPS_TRACKING}
     for name, frames in motions.items():
-        ours, theirs = _measure(space, frames, passes)
-        ratios = {f"{key}_ratio": round(ours[key] / theirs[key], 3) for key in ("p50_ms", "p99_ms")}
-        results[name] = {"frames": len(frames) * passes, "rove": ours, "mink_solve_ik": theirs, "rove_of_mink": ratios}
+        solvers: dict[str, Callable[[], Solve]] = {
+            "rove": lambda: _rove(space, keep_apart=True),
+            "rove_without_collisions": lambda: _rove(space, keep_apart=False),
+            "mink_solve_ik": lambda: MinkSolver(space).solve,
+        }
+        figures = _measure(space, frames, passes, solvers)
+        ratios = _ratios(figures["rove"], figures["mink_solve_ik"], ("p50_ms", "p99_ms"))
+        results[name] = {"frames": len(frames) * passes, **figures, "rove_of_mink": ratios}
+    results["right_hand_reachable"] = _hands(space, motions["robots_own_body"])
+    results["through_retarget_node"] = _end_to_end(4.0 if quick else 20.0)
     return results
 
 
@@ -69,50 +88,107 @@ def _own_body(space: JointSpace, count: int) -> list[MocapFrame]:
     return frames
 
 
-def _measure(space: JointSpace, frames: list[MocapFrame], passes: int) -> tuple[dict[str, float], dict[str, float]]:
-    """Both solve every frame in turn, so that a busy machine is busy for both."""
-    durations = np.empty((passes * len(frames), 2))
+def _measure(
+    space: JointSpace, frames: list[MocapFrame], passes: int, makers: dict[str, Callable[[], Solve]]
+) -> dict[str, dict[str, float]]:
+    """All solve every frame in turn, so that a busy machine is busy for all."""
+    durations = np.empty((passes * len(frames), len(makers)))
     palms, tips = np.empty_like(durations), np.empty_like(durations)
     judge = _Judge(space)
     for lap in range(passes):
-        solvers: list[Solve] = [_rove(space), _Mink(space).solve]
+        solvers = [make() for make in makers.values()]
         for index, frame in enumerate(frames):
             row = lap * len(frames) + index
             for column, solve in enumerate(solvers):
                 began = time.perf_counter_ns()
                 q = solve(frame)
                 durations[row, column] = (time.perf_counter_ns() - began) * 1e-6
-                palms[row, column], tips[row, column] = judge.errors_mm(q, frame)
+                palm, fingers = judge.errors_mm(q, frame)
+                palms[row, column], tips[row, column] = palm.max(), np.median(fingers)
     settled = np.arange(len(durations)) % len(frames) >= SETTLE
-    results = []
-    for column in range(2):
-        figures: dict[str, float] = {}
-        for name, unit, values in (
-            ("", "ms", durations),
-            ("palm_error_", "mm", palms),
-            ("fingertip_error_", "mm", tips),
-        ):
-            p50, p99 = np.percentile(values[settled, column], [50, 99])
-            figures |= {f"{name}p50_{unit}": round(float(p50), 3), f"{name}p99_{unit}": round(float(p99), 3)}
-        results.append(figures)
-    return results[0], results[1]
+    return {
+        name: _quantiles("ms", durations[settled, column])
+        | _quantiles("palm_error_mm", palms[settled, column])
+        | _quantiles("fingertip_error_mm", tips[settled, column])
+        for column, name in enumerate(makers)
+    }
 
 
-def _rove(space: JointSpace) -> Solve:
-    retargeter = Retargeter(space)
+def _hands(space: JointSpace, frames: list[MocapFrame]) -> dict[str, Any]:
+    """Five fingertips of one hand on targets that can be reached: our whole body against a peer's one hand."""
+    judge, solve = _Judge(space), _rove(space, keep_apart=True)
+    right, durations, errors = SIDES.index("right"), [], []
+    for frame in frames:
+        began = time.perf_counter_ns()
+        q = solve(frame)
+        durations.append((time.perf_counter_ns() - began) * 1e-6)
+        errors.append(judge.errors_mm(q, frame)[1][right].mean())
+
+    def figures(milliseconds: FloatArray, mm: FloatArray) -> dict[str, float]:
+        return _quantiles("ms", milliseconds[SETTLE:]) | _quantiles("fingertip_error_mm", mm[SETTLE:])
+
+    results: dict[str, Any] = {"rove_whole_body": figures(np.array(durations), np.array(errors))}
+    peers = dexpilot.solve(space, frames)
+    if peers is None:
+        return results | {"dex_retargeting": dexpilot.NOT_INSTALLED}
+    for name, peer in peers.items():
+        mm = [judge.errors_mm(q, frame)[1][right].mean() for q, frame in zip(peer.q, frames, strict=True)]
+        theirs = figures(peer.milliseconds, np.array(mm))
+        results[f"dex_retargeting_{name}"] = theirs
+        results[f"rove_of_{name}"] = _ratios(results["rove_whole_body"], theirs, ("p50_ms", "fingertip_error_p50_mm"))
+    return results
+
+
+def _end_to_end(seconds: float) -> dict[str, Any]:
+    """Frames over the wire into a real retarget_node, targets over DDS out of it."""
+    environment = {"ROS_DOMAIN_ID": DEFAULT_DOMAIN} | os.environ | {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        url = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+    node = subprocess.Popen(
+        [sys.executable, "-m", "rove_hil.ros.retarget_node", "--ros-args", "-p", f"mocap_url:={url}"],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    recording = RECORDINGS / "cmu_12_01_walk.bvh"
+    options = ["--url", url, "--recording", str(recording), "--rate-hz", str(END_TO_END_HZ), "--seconds", str(seconds)]
+    try:
+        probe = subprocess.run(
+            [sys.executable, "-m", "rove_hil.ros.retarget_probe", *options],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        node.send_signal(signal.SIGINT)
+        try:
+            node.wait(END_S)
+        except subprocess.TimeoutExpired:
+            node.kill()
+            node.wait()
+    if probe.returncode != 0:
+        last = (probe.stderr.strip().splitlines() or ["no output"])[-1]
+        raise RoveError(f"retarget benchmark: {last}", "rove doctor says whether ROS 2 works here")
+    figures: dict[str, Any] = json.loads(probe.stdout)
+    return figures
+
+
+def _rove(space: JointSpace, *, keep_apart: bool) -> Solve:
+    retargeter = Retargeter(space, damper=VelocityDamper(space) if keep_apart else None)
     return lambda frame: retargeter.solve(frame).q
 
 
 class _Judge:
-    """Measures both solvers' answers the same way."""
+    """Measures all solvers' answers the same way."""
 
     def __init__(self, space: JointSpace) -> None:
         self._kinematics = Kinematics(space)
-        self._shapes = _shapes(space, self._kinematics)
+        self._shapes = hand_shapes(space, self._kinematics)
         self._tips = self._kinematics.sites(*(f"{side}_{finger}_tip" for side in SIDES for finger in FINGERS))
 
-    def errors_mm(self, q: FloatArray, frame: MocapFrame) -> tuple[float, float]:
-        """Distance of the worse palm, and of the median fingertip relative to its palm."""
+    def errors_mm(self, q: FloatArray, frame: MocapFrame) -> tuple[FloatArray, FloatArray]:
+        """Distance of each palm (2,) from its target, and of each fingertip (2, 5) relative to its palm."""
         targets = targets_of(frame, OperatorCalibration(), self._shapes)
         kinematics = self._kinematics
         kinematics.forward(q)
@@ -120,69 +196,16 @@ class _Judge:
         rotations = kinematics.site_rotations(kinematics.palms)
         tips = kinematics.site_positions(self._tips).reshape(2, -1, 3)
         in_palm = (tips - palms[:, None]) @ rotations
-        palm = np.linalg.norm(palms - targets.palms, axis=1).max()
-        return float(palm) * 1e3, float(np.median(np.linalg.norm(in_palm - targets.tips, axis=2))) * 1e3
+        palm = np.linalg.norm(palms - targets.palms, axis=1)
+        return 1e3 * palm, 1e3 * np.linalg.norm(in_palm - targets.tips, axis=2)
 
 
-class _Mink:
-    """The same tasks, weights and number of steps through mink's task objects and `solve_ik` with daqp."""
-
-    def __init__(self, space: JointSpace) -> None:
-        kinematics = Kinematics(space)
-        model = kinematics.model
-        self._shapes = _shapes(space, kinematics)
-        self._order = np.array([model.joint(name).qposadr[0] for name in space.names])
-        q = np.zeros(model.nq)
-        q[self._order] = space.home
-        self._configuration = mink.Configuration(model, q=q)
-        w = Weights()
-        self._frames = {
-            f"{side}_{part}_site": mink.FrameTask(f"{side}_{part}_site", "site", position, rotation, lm_damping=1e-3)
-            for side in SIDES
-            for part, position, rotation in (
-                ("shoulder", w.shoulder, 0.0),
-                ("elbow", w.elbow, 0.0),
-                ("palm", w.palm_position, w.palm_rotation),
-            )
-        }
-        self._frames["head_site"] = mink.FrameTask("head_site", "site", 0.0, w.head_rotation, lm_damping=1e-3)
-        self._fingers = [
-            mink.RelativeFrameTask(f"{side}_{finger}_tip", "site", f"{side}_palm_site", "site", w.fingertip, 0.0)
-            for side in SIDES
-            for finger in FINGERS
-        ]
-        posture = mink.PostureTask(model, cost=w.posture)
-        posture.set_target(q)
-        self._tasks = [*self._frames.values(), *self._fingers, posture, mink.DampingTask(model, cost=w.damping)]
-        speeds = dict(zip(space.names, space.max_velocity, strict=True))
-        self._limits = [mink.ConfigurationLimit(model), mink.VelocityLimit(model, speeds)]
-        self._last_ns = 0
-
-    def solve(self, frame: MocapFrame) -> FloatArray:
-        """Joint positions [rad], order of the space."""
-        self._aim(targets_of(frame, OperatorCalibration(), self._shapes))
-        dt_s = max((frame.capture_ns - self._last_ns) * 1e-9, 2e-3) / STEPS_TRACKING
-        self._last_ns = frame.capture_ns
-        for _ in range(STEPS_TRACKING):
-            velocity = mink.solve_ik(self._configuration, self._tasks, dt_s, "daqp", limits=self._limits)
-            self._configuration.integrate_inplace(velocity, dt_s)
-        return np.array(self._configuration.q[self._order])
-
-    def _aim(self, targets: Targets) -> None:
-        def pose(rotation: FloatArray, position: FloatArray) -> Any:
-            return mink.SE3.from_rotation_and_translation(mink.SO3.from_matrix(rotation), position)
-
-        still = np.eye(3)
-        for number, side in enumerate(SIDES):
-            self._frames[f"{side}_shoulder_site"].set_target(pose(still, targets.shoulders[number]))
-            self._frames[f"{side}_elbow_site"].set_target(pose(still, targets.elbows[number]))
-            palm = pose(targets.palm_rotations[number], targets.palms[number])
-            self._frames[f"{side}_palm_site"].set_target(palm)
-        self._frames["head_site"].set_target(pose(targets.head_rotation, np.zeros(3)))
-        for task, tip in zip(self._fingers, targets.tips.reshape(-1, 3), strict=True):
-            task.set_target(pose(still, tip))
+def _quantiles(name: str, values: FloatArray) -> dict[str, float]:
+    """`name` ends in the unit: "error_mm" becomes error_p50_mm and error_p99_mm."""
+    stem, _, unit = f"_{name}".rpartition("_")
+    stem = f"{stem[1:]}_" if stem else ""
+    return {f"{stem}p{q}_{unit}": round(float(np.percentile(values, q)), 3) for q in (50, 99)}
 
 
-def _shapes(space: JointSpace, kinematics: Kinematics) -> HandShapes:
-    body = kinematics.frame_from_joints(space.home)
-    return HandShapes.measured_from(body, kinematics.site_rotations(kinematics.palms))
+def _ratios(ours: dict[str, float], theirs: dict[str, float], keys: tuple[str, ...]) -> dict[str, float]:
+    return {f"{key}_ratio": round(ours[key] / theirs[key], 3) for key in keys}

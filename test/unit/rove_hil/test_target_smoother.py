@@ -8,7 +8,7 @@ import pytest
 from rove_hil.target_smoother import LONGEST_GAP_S, TargetSmoother
 
 DT_S = 1 / 72
-MOST_M = 0.004
+MOST_M = 0.002
 
 
 def smoothed(values: np.ndarray, dt_s: float = DT_S) -> np.ndarray:
