@@ -26,26 +26,27 @@ So safety rests on the check of a plan alone (`rove_hil.stop_plan`), never on th
 a law that proposes nonsense (or NaN) only makes the robot stop. A limit set inside by 1e-6 of itself absorbs rounding.
 
 **How it tracks.** The target is taken as a point moving with estimated velocity and acceleration
-(`rove_hil.target_estimator`), so a moving target is followed without steady lag. Far from it the law is time-optimal:
-it picks the acceleration whose time-optimal stop (relative to the target) ends at the target, by a secant over one tick
-(continuous closed form; the semi-implicit samples map exactly to a continuous triple integrator with piecewise constant
-jerk by v_c = v - a dt / 2, p_c = p - v dt + a dt^2 / 6). Within `TUBE_RAD` of that surface a linear law with one
-triple pole takes over, so that noise is not answered with full jerk.
+(`rove_hil.target_estimator`), so a moving target is followed without steady lag; `rove_hil.tracking_law` says how.
 
-All quantities inside are in tick units (jerk limit = 1, tick = 1), which saves most multiplications.
+The arithmetic of a tick is one loop over the joints, compiled (`rove_hil.compiled`). A target is finite and bounded
+when it gets there: the estimator sees to it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from rove_core.errors import RoveError
 from rove_core.joint_space import FloatArray, JointSpace
-from rove_hil.stop_plan import SLACK, StopPlanner
+from rove_hil.compiled import compiled, scalar
+from rove_hil.joint_record import Joint, joint_records
+from rove_hil.stop_plan import SLACK, keep_plan, plan_is_over, plan_stop, planned_jerk
 from rove_hil.target_estimator import TargetEstimator
+from rove_hil.tracking_law import fastest, next_acceleration
 
 # Bits of FilterOutput.limited and CommandTrace.limited.
 LIMITED_POSITION = 1
@@ -56,25 +57,10 @@ BAD_INPUT = 16
 
 # Distance that is kept from the position limits: ten times the sensor noise of a good encoder.
 POSITION_MARGIN_RAD = 0.002
-# Rounding of positions of a few rad differenced three times at 1 kHz is 1e-9 of the jerk limit.
-ROUNDING = 1e-6
-# The law plans with a little less velocity than allowed, so that the plan check does not refuse at the limit itself.
-LAW_VELOCITY_SHARE = 0.99
-# Half width of the tube around the time-optimal surface in which the linear law works: the noise of a
-# headset after smoothing, and below 1 % of a 1 rad step.
-TUBE_RAD = 0.003
-# The linear law's pole [1/s] is where it would ask for the full jerk at the edge of the tube, times this ...
-POLE_SHARE = 0.8
-# ... and at most this share of the tick rate, beyond which the sampled law rings.
-POLE_MAX_PER_TICK = 0.35
-
 # Bits of `limited` are set from this share of a limit on.
 _AT_LIMIT = 1 - 1e-3
-
-# Arrays without dimension: numpy takes them in two thirds of the time of a Python number.
-_ZERO, _QUARTER, _HALF, _ONE, _TWO = np.array(0.0), np.array(0.25), np.array(0.5), np.array(1.0), np.array(2.0)
-_THIRD, _SIXTH, _TINY = np.array(1 / 3), np.array(1 / 6), np.array(1e-12)
-_JERK_FLAG = np.array(_AT_LIMIT)
+# Slower than this, in tick units, is rest but for rounding.
+_REST = 1e-6
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -108,7 +94,11 @@ class JointFilter:
     """
 
     def __init__(self, space: JointSpace, dt_s: float, margin_rad: float = POSITION_MARGIN_RAD) -> None:
-        """Args: dt_s: tick [s]. margin_rad: kept from the position limits, at most a quarter of a joint's range.
+        """Compiles the arithmetic unless this machine has done so before: seconds the first time.
+
+        Args:
+            dt_s: tick [s].
+            margin_rad: kept from the position limits, at most a quarter of a joint's range.
 
         Raises:
             FilterStateError: `dt_s` is not positive, or the margin is negative.
@@ -116,46 +106,35 @@ class JointFilter:
         if not (np.isfinite(dt_s) and dt_s > 0) or not margin_rad >= 0:
             raise FilterStateError(f"filter: dt {dt_s} s and margin {margin_rad} rad, expected dt > 0 and margin >= 0")
         self.space, self.dt_s = space, float(dt_s)
-        margin = np.minimum(margin_rad, (space.upper - space.lower) / 4)
-        jerk = space.max_jerk * (1 - ROUNDING)
-        self._a_unit, self._v_unit, self._p_unit = jerk * dt_s, jerk * dt_s**2, jerk * dt_s**3
-        self._a_max = space.max_acceleration * (1 - ROUNDING) / self._a_unit
-        self._v_max = space.max_velocity * (1 - ROUNDING) / self._v_unit
-        self._a_min, self._a_flag = -self._a_max, self._a_max * _AT_LIMIT
-        self._a_pair = np.stack((self._a_max, self._a_max))
-        self._v_head = self._v_max * (2 * LAW_VELOCITY_SHARE) + 0.25
-        self._lower, self._upper = (space.lower + margin) / self._p_unit, (space.upper - margin) / self._p_unit
-        self._tube = TUBE_RAD / self._p_unit
-        pole = np.minimum(POLE_SHARE * (jerk / TUBE_RAD) ** (1 / 3) * dt_s, POLE_MAX_PER_TICK)
-        gap = 1 - np.exp(-pole)
-        # Triple pole z = 1 - gap of e' = e + w', w' = w + b', b' = b - (k_e e + k_w w + k_b b).
-        self._k_e = gap**3
-        self._k_w = 3 * gap**2 - 2 * gap**3
-        self._k_b = 3 * gap - 3 * gap**2 + gap**3
         self._estimator = TargetEstimator(space, dt_s)
-        self._planner = StopPlanner(self._a_max, self._v_max)
-        self._flags = np.zeros((5, space.dim), dtype=np.bool_)
-        self._b, self._w = np.empty((2, space.dim)), np.empty((2, space.dim))
-        self._position: FloatArray | None = None
-        self._velocity = np.zeros(space.dim)
-        self._acceleration = np.zeros(space.dim)
+        self._joints = joint_records(space, self.dt_s, margin_rad)
+        # The same memory; fields of a plain array are read ten times as fast as those of a np.recarray.
+        self._fields = self._joints.view(np.ndarray)
+        self._p_unit = np.array(self._joints.p_unit)
+        self._no_brake = np.zeros(space.dim, dtype=np.bool_)
+        self._reset = compiled(_reset_all, self._joints)
+        rows, bits = np.empty((3, space.dim)), np.empty(space.dim, dtype=np.uint8)
+        self._step = compiled(_step_all, self._joints, rows, self._no_brake, rows, bits)
+        self._started = False
+        self._at_rest = True
 
     @property
     def rest_position(self) -> FloatArray:
         """Where the joints come to rest when they brake from now on [rad], shape (dim,)."""
-        self._started()
-        return self._planner.end * self._p_unit
+        self._check_started()
+        return np.asarray(self._fields["plan_end"] * self._p_unit)
 
     @property
     def position(self) -> FloatArray:
         """The last command [rad], shape (dim,)."""
-        return self._started() * self._p_unit
+        self._check_started()
+        return np.asarray(self._fields["p"] * self._p_unit)
 
     @property
     def at_rest(self) -> bool:
         """Whether the last command moved no joint, to within rounding."""
-        self._started()
-        return bool(np.abs(self._velocity).max() < 1e-6 and np.abs(self._acceleration).max() < 1e-6)
+        self._check_started()
+        return self._at_rest
 
     def reset(self, position: npt.ArrayLike, velocity: npt.ArrayLike | None = None) -> None:
         """Start from `position` [rad] and `velocity` [rad/s] (0 when None), shape (dim,), with no acceleration.
@@ -168,15 +147,10 @@ class JointFilter:
         p = self._checked(position, "position")
         v = np.zeros(self.space.dim) if velocity is None else self._checked(velocity, "velocity")
         self._estimator.reset(p)
-        self._position = p / self._p_unit
-        self._velocity, self._acceleration = v / self._v_unit, np.zeros(self.space.dim)
-        self._low = np.minimum(self._lower, self._position) - SLACK
-        self._high = np.maximum(self._upper, self._position) + SLACK
-        self._outside = bool((self._low < self._lower - SLACK).any() or (self._high > self._upper + SLACK).any())
-        planned = self._planner.propose(self._position, self._velocity, self._acceleration, self._low, self._high)
-        self._velocity = np.where(planned, self._velocity, 0.0)
-        self._planner.propose(self._position, self._velocity, self._acceleration, self._low, self._high)
-        self._planner.accept_all()
+        joints = self._joints
+        joints.p, joints.v, joints.a = p / joints.p_unit, v / joints.v_unit, 0.0
+        self._at_rest = self._reset(joints)
+        self._started = True
 
     def step(
         self,
@@ -190,97 +164,23 @@ class JointFilter:
         Args:
             target_velocity: [rad/s], shape (dim,), when it is known; else it is estimated from the targets.
             brake: joints that come to rest along their stop plan and stay there exactly, whatever their target.
+
+        Raises:
+            FilterStateError: before `reset`, or `brake` has another shape. Bad targets are no errors.
         """
-        position = self._started()
-        aim, aim_v, aim_a, bad = self._estimator.update(target, target_velocity)
-        aim = aim / self._p_unit
-        clipped = np.minimum(np.maximum(aim, self._lower), self._upper)
-        flags = self._flags
-        np.not_equal(clipped, aim, flags[0])
-        np.copyto(flags[4], bad)
-        if np.count_nonzero(flags[0]):  # a target beyond a limit stands still on it
-            still = ~flags[0]
-            aim_v, aim_a = aim_v * still, aim_a * still
-        lowest, highest = self._reachable(flags[1])
-        wanted = self._law(position - clipped, aim_v / self._v_unit, aim_a / self._a_unit, lowest, highest)
-        acceleration = self._certified(position, wanted, brake)
-        velocity = self._velocity + acceleration
-        refused = acceleration != wanted
-        flags[0] |= refused if brake is None else refused & ~brake
-        np.greater(np.abs(acceleration), self._a_flag, flags[2])
-        np.greater(np.abs(acceleration - self._acceleration), _JERK_FLAG, flags[3])
-        self._position = position + velocity
-        self._velocity, self._acceleration = velocity, acceleration
-        if self._outside:
-            self._come_in()
-        limited = np.packbits(flags, axis=0, bitorder="little")[0]
-        return FilterOutput(
-            self._position * self._p_unit, velocity * self._v_unit, acceleration * self._a_unit, limited
-        )
+        self._check_started()
+        aim, bad = self._estimator.update(target, target_velocity)
+        command = np.empty((3, self.space.dim))
+        limited = bad * np.uint8(BAD_INPUT)
+        stopping = self._no_brake if brake is None else np.array(brake, dtype=np.bool_)
+        if stopping.shape != self._no_brake.shape:
+            raise FilterStateError(f"filter: brake has shape {stopping.shape}, expected {self._no_brake.shape}")
+        self._at_rest = self._step(self._joints, aim, stopping, command, limited)
+        return FilterOutput(command[0], command[1], command[2], limited)
 
-    def _reachable(self, bound: BoolArray) -> tuple[FloatArray, FloatArray]:
-        """Accelerations of the next tick inside jerk, acceleration and velocity limits; `bound`: velocity decides."""
-        # The velocity after taking a' back to 0 is v + a' (a' + 1) / 2: solve it for the limit.
-        up = np.sqrt(np.maximum(self._v_head - self._velocity * _TWO, _QUARTER)) - _HALF
-        down = _HALF - np.sqrt(np.maximum(self._v_head + self._velocity * _TWO, _QUARTER))
-        least, most = self._acceleration - _ONE, self._acceleration + _ONE
-        hardest = np.minimum(most, self._a_max)
-        softest = np.maximum(least, self._a_min)
-        np.logical_or(up < hardest, down > softest, bound)
-        return np.minimum(np.maximum(down, softest), most), np.maximum(np.minimum(up, hardest), least)
-
-    def _law(
-        self, error: FloatArray, aim_v: FloatArray, aim_a: FloatArray, lowest: FloatArray, highest: FloatArray
-    ) -> FloatArray:
-        """The acceleration to track with: the linear law inside the time-optimal tube."""
-        error = error + aim_v
-        w = self._velocity - aim_v
-        wanted = self._acceleration - self._k_e * error - self._k_w * (w + aim_a)
-        wanted -= self._k_b * (self._acceleration - aim_a)
-        # Where the time-optimal stop ends, relative to the target, for the hardest and the softest next tick.
-        b, speed = self._b, self._w
-        np.subtract(lowest, aim_a, b[0])
-        np.subtract(highest, aim_a, b[1])
-        np.add(w, lowest, speed[0])
-        np.add(w, highest, speed[1])
-        distance = _stop_distance(speed - b * _HALF, b, self._a_pair)
-        distance += b * _SIXTH
-        distance += error
-        # Secant over the tick; then the tube's half width as an acceleration.
-        per_miss = (highest - lowest) / np.maximum(distance[1] - distance[0], _TINY)
-        middle = lowest - distance[0] * per_miss
-        width = self._tube * per_miss
-        wanted = np.minimum(np.maximum(wanted, middle - width), middle + width)
-        return np.asarray(np.minimum(np.maximum(wanted, lowest), highest))
-
-    def _certified(self, position: FloatArray, wanted: FloatArray, brake: BoolArray | None) -> FloatArray:
-        """`wanted` where a stop plan exists after it (and no brake is asked for), else the next step of the plan."""
-        planner = self._planner
-        velocity = self._velocity + wanted
-        good = planner.propose(position + velocity, velocity, wanted, self._low, self._high)
-        if brake is not None:
-            good &= ~brake
-        if np.count_nonzero(good) == len(good):
-            planner.accept_all()
-            return wanted
-        acceleration = np.where(good, wanted, self._acceleration + planner.next_jerk())
-        if brake is not None:
-            # A plan that has run out ends at rest but for rounding, which would creep.
-            done = brake & planner.finished()
-            acceleration = np.where(done, -self._velocity, acceleration)
-        planner.accept(good)
-        return acceleration
-
-    def _come_in(self) -> None:
-        """A joint that started outside may not go back out: its limits follow it in."""
-        self._low = np.minimum(self._lower - SLACK, np.maximum(self._low, self._planner.lowest - SLACK))
-        self._high = np.maximum(self._upper + SLACK, np.minimum(self._high, self._planner.highest + SLACK))
-        self._outside = bool((self._low < self._lower - SLACK).any() or (self._high > self._upper + SLACK).any())
-
-    def _started(self) -> FloatArray:
-        if self._position is None:
+    def _check_started(self) -> None:
+        if not self._started:
             raise FilterStateError("filter: step before reset", "call reset with the measured joint positions first")
-        return self._position
 
     def _checked(self, values: npt.ArrayLike, what: str) -> FloatArray:
         array = np.array(values, dtype=np.float64)
@@ -293,22 +193,85 @@ class JointFilter:
         return array
 
 
-def _stop_distance(w: FloatArray, b: FloatArray, a_max: FloatArray) -> FloatArray:
-    """Distance to rest of the time-optimal stop from velocity `w` and acceleration `b`, tick units.
+def _reset_all(joints: Any) -> bool:
+    """Give every joint a stop plan; one without is stopped. Returns whether all are at rest."""
+    at_rest = True
+    for i in range(len(joints)):
+        joint = joints[i]
+        joint.low = min(joint.lower, joint.p) - SLACK
+        joint.high = max(joint.upper, joint.p) + SLACK
+        plan = plan_stop(joint, joint.p, joint.v, joint.a)
+        if not plan.found:
+            joint.v = 0.0
+            plan = plan_stop(joint, joint.p, joint.v, joint.a)
+        keep_plan(joint, plan)
+        at_rest = at_rest and joint.v == 0
+    return at_rest
 
-    Three phases: jerk against the motion to acceleration -c, hold it when c is the limit, jerk back to 0.
+
+def _step_all(
+    joints: Any, aim: FloatArray, brake: BoolArray, command: FloatArray, limited: npt.NDArray[np.uint8]
+) -> bool:
+    """One tick of all joints.
+
+    Args:
+        aim: position [rad], velocity [rad/s], acceleration [rad/s^2] of the targets, shape (3, dim).
+        brake: shape (dim,).
+        command: out, as `aim`. limited: gets bits set, shape (dim,).
+
+    Returns:
+        Whether all joints are at rest.
     """
-    square = b * b * _HALF
-    sign = np.copysign(_ONE, w + np.copysign(square, b))
-    w = w * sign
-    b = b * sign
-    after = w + square
-    total = np.maximum(after, _ZERO)
-    c = np.minimum(np.sqrt(total), a_max)
-    ramp = b + c
-    c2 = c * c * _HALF
-    hold = total / np.maximum(c, _TINY) - c
-    distance = ramp * (w + ramp * (b * _HALF - ramp * _SIXTH))
-    distance += hold * (after - c2 - c * hold * _HALF)
-    distance += c2 * c * _THIRD
-    return np.asarray(distance * sign)
+    at_rest = True
+    for i in range(len(joints)):
+        joint = joints[i]
+        limited[i] |= _step_joint(joint, aim[0, i], aim[1, i], aim[2, i], brake[i])
+        command[0, i] = joint.p * joint.p_unit
+        command[1, i] = joint.v * joint.v_unit
+        command[2, i] = joint.a * joint.a_unit
+        at_rest = at_rest and abs(joint.v) < _REST and abs(joint.a) < _REST
+    return at_rest
+
+
+@scalar
+def _step_joint(joint: Joint, aim: float, aim_v: float, aim_a: float, brake: bool) -> int:
+    """One tick of one joint towards `aim` [rad, rad/s, rad/s^2]. Returns bits of `limited`."""
+    limited = 0
+    aim, aim_v, aim_a = aim / joint.p_unit, aim_v / joint.v_unit, aim_a / joint.a_unit
+    if not joint.lower <= aim <= joint.upper:
+        # A target beyond a limit stands still on it.
+        aim, aim_v, aim_a = min(max(aim, joint.lower), joint.upper), 0.0, 0.0
+        limited |= LIMITED_POSITION
+
+    least, most = joint.a - 1, joint.a + 1
+    lowest, highest = max(least, -joint.a_max), min(most, joint.a_max)
+    up, down = fastest(joint.v, joint.v_law), -fastest(-joint.v, joint.v_law)
+    if up < highest or down > lowest:
+        limited |= LIMITED_VELOCITY
+    # The law may ask for what the velocity limit forbids when the jerk limit leaves nothing else; the plan decides.
+    lowest, highest = min(max(lowest, down), most), max(min(highest, up), least)
+    a = next_acceleration(joint, aim, aim_v, aim_a, lowest, highest)
+
+    # From here on nothing depends on the law being right.
+    plan = plan_stop(joint, joint.p + joint.v + a, joint.v + a, a)
+    if plan.found and not brake:
+        keep_plan(joint, plan)
+    else:
+        a = joint.a + planned_jerk(joint)
+        if brake and plan_is_over(joint):
+            # The plan has run out and ended at rest but for rounding, which would creep.
+            a = -joint.v
+        if not brake:
+            limited |= LIMITED_POSITION
+        joint.plan_age += 1
+    if abs(a) > joint.a_max * _AT_LIMIT:
+        limited |= LIMITED_ACCELERATION
+    if abs(a - joint.a) > _AT_LIMIT:
+        limited |= LIMITED_JERK
+    joint.a = a
+    joint.v += a
+    joint.p += joint.v
+    # A joint that began outside its limits may not go back out: its bounds follow it in.
+    joint.low = min(joint.lower - SLACK, max(joint.low, joint.plan_lowest - SLACK))
+    joint.high = max(joint.upper + SLACK, min(joint.high, joint.plan_highest + SLACK))
+    return limited

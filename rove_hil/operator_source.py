@@ -10,13 +10,10 @@ import numpy as np
 from rove_core.clocks import NS_PER_S
 from rove_core.joint_space import FloatArray, JointSpace
 from rove_hil.decision import ArbiterCounters, BoolArray, OperatorTarget
-from rove_hil.playout import Playout
-from rove_hil.target_estimator import TargetEstimator
+from rove_hil.sampled_motion import SampledMotion
 
 # A stamp further ahead than this is another clock.
 FUTURE_TOLERANCE_NS = NS_PER_S // 10
-# Targets are carried on at their velocity this long past their sample: two frames of a 60 Hz headset.
-EXTRAPOLATION_NS = NS_PER_S // 30
 # What was played is kept this long: a chunk's horizon and its inference [ticks; 2.5 s at 200 Hz].
 HISTORY_TICKS = 500
 
@@ -42,8 +39,7 @@ class OperatorSource:
         self._counters = counters
         self._epoch = -1
         self._last: OperatorTarget | None = None
-        self._estimator = TargetEstimator(space, 1 / 60)
-        self._playout = Playout()
+        self._motion = SampledMotion(space)
         self._played: deque[tuple[int, FloatArray]] = deque(maxlen=HISTORY_TICKS)
 
     def begin(self, epoch: int) -> None:
@@ -65,12 +61,8 @@ class OperatorSource:
         finite = np.isfinite(target.position)
         valid = target.valid & finite
         if last is None:
-            self._playout.reset()
-        gap_ns = self._playout.take(target.source_ns, target.stamp_ns)
-        if gap_ns:
-            self._estimator.update(np.where(valid, target.position, np.nan), dt_s=gap_ns / NS_PER_S)
-        else:
-            self._estimator.reset(np.where(finite, target.position, 0.0))
+            self._motion.reset()
+        self._motion.take(target.source_ns, target.stamp_ns, np.where(valid, target.position, np.nan))
         self._last = OperatorTarget(target.epoch, target.stamp_ns, target.source_ns, target.position, valid)
         counters.operator_accepted += 1
         return True
@@ -85,11 +77,7 @@ class OperatorSource:
         newest = self.newest(now_ns)
         if newest is None:
             return None
-        ahead_ns = self._playout.ahead_ns(now_ns)
-        reach_ns = min(max(ahead_ns, -EXTRAPOLATION_NS), EXTRAPOLATION_NS)
-        position, velocity = self._estimator.predict(reach_ns / NS_PER_S)
-        if ahead_ns != reach_ns:
-            velocity = np.zeros_like(velocity)
+        position, velocity = self._motion.at(now_ns)
         self._played.append((now_ns, position.copy()))
         return OperatorSample(position, velocity, newest.valid)
 

@@ -1,4 +1,4 @@
-"""Stop plans: for every joint, a way to rest that breaks no limit, found and checked in closed form.
+"""Stop plans: a way to rest that breaks no limit, found and checked in closed form, for one joint.
 
 A plan has three phases of constant jerk with whole numbers of ticks: n1 ticks from the acceleration a to -c, n2 ticks
 at -c, n3 ticks from -c to 0. In tick units (dt = 1, jerk limit 1, semi-implicit: a' = a + u, v' = v + a', p' = p + v')
@@ -23,108 +23,102 @@ The check is sufficient, not necessary: what it refuses, the filter does not do.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
-import numpy.typing as npt
 
-from rove_core.joint_space import FloatArray
-
-BoolArray = npt.NDArray[np.bool_]
+from rove_hil.compiled import scalar
+from rove_hil.joint_record import Joint
 
 # Slack for rounding in comparisons of quantities of order 1 to 1e5 in tick units; covered by the limits' own margin.
 SLACK = 1e-9
-_SLACK = np.array(SLACK)
-_TINY = np.array(1e-12)
-# Arrays without dimension: numpy takes them in two thirds of the time of a Python number.
-_ZERO, _HALF, _ONE, _TWO, _THREE = np.array(0.0), np.array(0.5), np.array(1.0), np.array(2.0), np.array(3.0)
-_SIXTH, _ONE_SLACK, _MINUS_SLACK = np.array(1 / 6), _ONE + _SLACK, -_SLACK
+_TINY = 1e-12
 
 
-class StopPlanner:
-    """Proposes and keeps one stop plan per joint. Everything in tick units, arrays of shape (dim,).
+class StopPlan(NamedTuple):
+    """Jerks that bring a joint to rest, in tick units.
 
     Attributes:
-        end: where the kept plans end [ticks' length unit]. lowest, highest: bounds of the positions on the way there.
+        found: whether the plan breaks no limit; the rest means nothing otherwise.
+        first_jerk, last_jerk: of the first and third phase; the second has none.
+        first_ticks, hold_ticks, last_ticks: whole numbers.
+        end: position of rest. lowest, highest: bounds of the positions on the way, `end` included.
     """
 
-    def __init__(self, a_max: FloatArray, v_max: FloatArray) -> None:
-        self._a_max = a_max
-        self._a_slack, self._v_slack = a_max + _SLACK, v_max + _SLACK
-        nothing = np.zeros(len(a_max))
-        # sign, first jerk, c, n1, n2, n3, end, lowest, highest position; the first six in the mirrored frame
-        self._kept: tuple[FloatArray, ...] = (nothing,) * 9
-        self._new = self._kept
-        self._age = self._young = nothing
+    found: bool
+    first_jerk: float
+    last_jerk: float
+    first_ticks: float
+    hold_ticks: float
+    last_ticks: float
+    end: float
+    lowest: float
+    highest: float
 
-    @property
-    def end(self) -> FloatArray:
-        return self._kept[6]
 
-    @property
-    def lowest(self) -> FloatArray:
-        return self._kept[7]
+@scalar
+def plan_stop(joint: Joint, p: float, v: float, a: float) -> StopPlan:
+    """Look for a plan from (p, v, a) inside the limits of `joint`. NaN finds none."""
+    v_max, a_max = joint.v_max, joint.a_max
+    a_size = abs(a)
+    release = np.ceil(a_size)
+    sign = 1.0 if v + a * (release - 1) / 2 >= 0 else -1.0
+    v *= sign
+    a *= sign
 
-    @property
-    def highest(self) -> FloatArray:
-        return self._kept[8]
+    peak = min(np.sqrt(max(v + a * (a - 1) / 2, _TINY)), a_max)
+    n1 = max(np.ceil(a + peak), release)
+    n3 = np.ceil(peak + 0.5)
+    x = v + a * (n1 - 1) / 2
+    mean = (n1 + n3) / 2
+    n2 = max(np.ceil(x / (a_max + SLACK) - mean), 0.0)
+    c = x / (mean + n2)
+    slope = (a + c) / n1
+    d = abs(slope)
 
-    def propose(self, p: FloatArray, v: FloatArray, a: FloatArray, low: FloatArray, high: FloatArray) -> BoolArray:
-        """Look for a plan from (p, v, a) inside [low, high]; true where one was found. NaN finds none."""
-        a_size = np.abs(a)
-        release = np.ceil(a_size)
-        half_a = a * _HALF
-        sign = np.copysign(_ONE, v + half_a * (release - _ONE))
-        s_v = v * sign
-        s_a = a * sign
-        half_a = half_a * sign
-        peak = np.minimum(np.sqrt(np.maximum(s_v + half_a * (s_a - _ONE), _TINY)), self._a_max)
-        n1 = np.maximum(np.ceil(s_a + peak), release)
-        n3 = np.ceil(peak + _HALF)
-        x = s_v + half_a * (n1 - _ONE)
-        mean = (n1 + n3) * _HALF
-        n2 = np.maximum(np.ceil(x / self._a_slack - mean), _ZERO)
-        c = x / (mean + n2)
-        slope = (s_a + c) / n1
-        d = np.abs(slope)
-        # n1 (x + a) - d n1 (n1 + 1) (n1 + 2) / 6, then the phases that start with v = c (n2 + (n3 - 1) / 2).
-        n1_more, n3_less = n1 + _ONE, n3 - _TWO
-        late = c * (n2 * (n2 + n3_less) * _THREE + (n3_less + _ONE) * n3_less)
-        travel = n1 * (x + s_a) + (late - slope * n1 * n1_more * (n1_more + _ONE)) * _SIXTH
-        end = p + sign * travel
-        drive = np.maximum(s_a - d * _HALF, _TINY)
-        back = np.minimum(s_v, _ZERO)
-        turn = p - sign * (back * back / drive)
-        lowest = np.minimum(np.minimum(p, end), turn)
-        highest = np.maximum(np.maximum(p, end), turn)
-        top = np.maximum(np.abs(v), s_v + drive * drive / np.maximum(d + d, _TINY))
-        good: BoolArray = (
-            (d <= _ONE_SLACK)
-            & (c <= np.minimum(n3, self._a_slack))
-            & (c >= _MINUS_SLACK)
-            & (a_size <= self._a_slack)
-            & (top <= self._v_slack)
-            & (lowest >= low)
-            & (highest <= high)
-        )
-        self._new = (sign, slope, c, n1, n2, n3, end, lowest, highest)
-        return good
+    # The sum of the first phase's velocities; of the others', which start from v = c (n2 + (n3 - 1) / 2).
+    first = n1 * (x + a) - slope * n1 * (n1 + 1) * (n1 + 2) / 6
+    others = c * (n2 * (n2 + n3 - 2) * 3 + (n3 - 1) * (n3 - 2)) / 6
+    end = p + sign * (first + others)
+    lowest, highest = min(p, end), max(p, end)
+    drive = max(a - d / 2, _TINY)
+    top = v + drive * drive / (2 * max(d, _TINY)) if a > d / 2 else v
+    if v < 0:
+        turn = p - sign * v * v / drive
+        lowest, highest = min(lowest, turn), max(highest, turn)
 
-    def accept_all(self) -> None:
-        """Keep what was proposed last."""
-        self._kept, self._age = self._new, self._young
+    found = (
+        d <= 1 + SLACK
+        and -SLACK <= c <= min(n3, a_max + SLACK)
+        and a_size <= a_max + SLACK
+        and abs(v) <= v_max + SLACK
+        and top <= v_max + SLACK
+        and lowest >= joint.low
+        and highest <= joint.high
+    )
+    return StopPlan(found, -sign * slope, sign * c / n3, n1, n2, n3, end, lowest, highest)
 
-    def accept(self, where: BoolArray) -> None:
-        """Keep what was proposed last where `where`; elsewhere one more tick of the kept plan has been executed."""
-        self._kept = tuple(np.where(where, new, kept) for new, kept in zip(self._new, self._kept, strict=True))
-        self._age = np.where(where, _ZERO, self._age + _ONE)
 
-    def next_jerk(self) -> FloatArray:
-        """The next jerk of the kept plans."""
-        sign, slope, c, n1, n2, n3 = self._kept[:6]
-        since = self._age - (n1 + n2)
-        last = np.where((since >= _ZERO) & (since < n3), c / np.maximum(n3, _ONE), _ZERO)
-        return np.asarray(sign * np.where(self._age < n1, -slope, last))
+@scalar
+def keep_plan(joint: Joint, plan: StopPlan) -> None:
+    """From now on `joint` can stop by `plan`, which starts with the next tick."""
+    joint.plan_first_jerk, joint.plan_last_jerk = plan.first_jerk, plan.last_jerk
+    joint.plan_first_ticks, joint.plan_hold_ticks = plan.first_ticks, plan.hold_ticks
+    joint.plan_last_ticks, joint.plan_age = plan.last_ticks, 0.0
+    joint.plan_end, joint.plan_lowest, joint.plan_highest = plan.end, plan.lowest, plan.highest
 
-    def finished(self) -> BoolArray:
-        """Where the kept plans have come to rest."""
-        n1, n2, n3 = self._kept[3:6]
-        return np.asarray(self._age >= n1 + n2 + n3)
+
+@scalar
+def planned_jerk(joint: Joint) -> float:
+    """The jerk that the kept plan has for the next tick; 0 when it is over."""
+    if joint.plan_age < joint.plan_first_ticks:
+        return joint.plan_first_jerk
+    if joint.plan_age < joint.plan_first_ticks + joint.plan_hold_ticks or plan_is_over(joint):
+        return 0.0
+    return joint.plan_last_jerk
+
+
+@scalar
+def plan_is_over(joint: Joint) -> bool:
+    """Whether the kept plan has brought the joint to rest."""
+    return joint.plan_age >= joint.plan_first_ticks + joint.plan_hold_ticks + joint.plan_last_ticks
