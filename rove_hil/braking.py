@@ -14,8 +14,10 @@ import numpy as np
 from rove_core.joint_space import FloatArray, JointSpace
 
 _TINY = 1e-12
-# Stops are counted in whole ticks by the filter and may end this many ticks of the present velocity later.
-_ROUNDING_TICKS = 1.0
+# The filter's stops are made of whole ticks, of the same size in each phase, and so go on longer than the time-optimal
+# one: by two ticks or 8 ms at most, as measured at 100, 200 and 500 Hz (test_braking).
+_ROUNDING_TICKS = 2.0
+_ROUNDING_S = 0.008
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,8 @@ class Braking:
         a = np.minimum(np.maximum(motion.acceleration + self._a_step, -self._a_max), self._a_max)
         v = np.minimum(np.maximum(motion.velocity + a * dt_s, -self._v_max), self._v_max)
         low, high = motion.position + v * dt_s + self.stop_distance(v, a)
-        late = np.abs(motion.velocity) * (_ROUNDING_TICKS * dt_s)
+        late = np.abs(motion.velocity) + (np.abs(motion.acceleration) + 0.5 * self._jerk * dt_s) * dt_s
+        late *= max(_ROUNDING_TICKS * dt_s, _ROUNDING_S)
         return np.minimum(low - late, motion.rest), np.maximum(high + late, motion.rest)
 
     def stop_distance(self, velocity: FloatArray, acceleration: FloatArray | float) -> FloatArray:

@@ -39,6 +39,7 @@ class Clearance:
     """Gaps of one robot. Not thread-safe.
 
     Attributes:
+        smallest: the smallest distance allowed of each pair of shapes [m].
         reach: upper bound of how much smaller each gap becomes when a joint turns [m/rad], shape (pairs, dim).
 
     Args:
@@ -64,7 +65,7 @@ class Clearance:
         self._workspace = None if workspace is None else Workspace(collision, workspace)
         left, right = (collision.shapes_under(f"{side}_palm")[collision.pairs] for side in ("left", "right"))
         hands = (left[:, 0] & right[:, 1]) | (right[:, 0] & left[:, 1])
-        self._smallest = np.where(hands, hand_distance_m, body_distance_m)
+        self.smallest = np.where(hands, hand_distance_m, body_distance_m)
         self._borders = len(collision.pairs)
         reach = collision.reach()
         if self._workspace is not None:
@@ -77,6 +78,13 @@ class Clearance:
         if pair >= self._borders and self._workspace is not None:
             return " at the ".join(self._workspace.names[pair - self._borders])
         return " near ".join(self._collision.pair_name(pair))
+
+    def travel(self, poses: FloatArray) -> FloatArray:
+        """How much smaller each gap can become on the way through `poses` [rad], shape (n, dim): [m], (pairs,)."""
+        own = self._collision.travel(poses)
+        if self._workspace is None:
+            return own
+        return np.concatenate((own, self._workspace.travel(poses)))
 
     def rows(self, q: FloatArray, gap_m: FloatArray) -> Rows:
         """What has a gap below `gap_m` [m], shape (pairs,), at `q` [rad], shape (dim,), which must be finite."""
@@ -96,5 +104,5 @@ class Clearance:
         if not self._self_collision:
             self._collision.pose(q)
             return self._nothing
-        near = self._collision.near(q, gap_m + self._smallest)
-        return Rows(near.pair, near.distance - self._smallest[near.pair], near.jacobian)
+        near = self._collision.near(q, gap_m + self.smallest)
+        return Rows(near.pair, near.distance - self.smallest[near.pair], near.jacobian)

@@ -82,6 +82,11 @@ class CollisionModel:
         moves_body = self._moves_bodies()
         self._moves = moves_body[model.geom_bodyid].astype(np.float64)
         self._site_moves = moves_body[model.site_bodyid].astype(np.float64)
+        # Of shapes that are a line or a point with a radius, half the line; of others all.
+        lines = {mujoco.mjtGeom.mjGEOM_CAPSULE: model.geom_size[:, 1], mujoco.mjtGeom.mjGEOM_SPHERE: 0.0}
+        self._arms = model.geom_rbound.copy()
+        for kind, half in lines.items():
+            self._arms = np.where(model.geom_type == kind, half, self._arms)
         self._twist = np.empty((6, space.dim))
         self._is_box = model.geom_type == mujoco.mjtGeom.mjGEOM_BOX
         self.pairs = self._meeting()
@@ -150,6 +155,23 @@ class CollisionModel:
         levers = self._levers(self.model.geom_bodyid, self.model.geom_pos, self.model.geom_rbound)[self.pairs]
         moves = self._moves[self.pairs]
         return np.asarray((levers * (moves[:, :1] != moves[:, 1:])[:, [0, 0]]).sum(axis=1))
+
+    def travel(self, poses: FloatArray) -> FloatArray:
+        """How much nearer each pair can come on the way through `poses` [rad], shape (n, dim): [m], shape (pairs,).
+
+        A point of a shape moves no further than its centre and, about that, its distance times the turn; of a capsule
+        and a sphere the points on the axis count. Between two poses the way is taken as straight.
+        """
+        data, shapes = self.data, self.model.ngeom
+        places, turns = np.empty((len(poses), shapes, 3)), np.empty((len(poses), shapes, 9))
+        for row, q in enumerate(poses):
+            self.pose(q)
+            places[row], turns[row] = data.geom_xpos, data.geom_xmat
+        moved = np.sqrt((np.diff(places, axis=0) ** 2).sum(axis=2))
+        # Half the squared Frobenius norm of a difference of rotations is its spectral norm squared.
+        turned = np.sqrt((np.diff(turns, axis=0) ** 2).sum(axis=2) * 0.5)
+        furthest = (moved + self._arms * turned).sum(axis=0)
+        return np.asarray(furthest[self.pairs[:, 0]] + furthest[self.pairs[:, 1]])
 
     def site_reach(self, sites: IntArray) -> FloatArray:
         """Upper bound of how far each site goes when a joint turns [m/rad], shape (n, dim)."""

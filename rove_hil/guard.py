@@ -46,17 +46,22 @@ BoolArray = npt.NDArray[np.bool_]
 # an arm at .5 rad/s covers in a tick, and what first order misses.
 SLOW_GAP_M = 0.005
 # Pairs are looked at this much further away [m] than the joints need to stop.
-LOOK_M = 0.03
+LOOK_M = 0.02
 # A pair that brakes is free again when its gap would stay above this [m].
 RELEASE_GAP_M = 0.001
 # Being too near may become worse by this [m] through rounding and turning before joints are braked for it.
 WORSE_M = 0.001
-# Samples of the way to rest are this far apart [m], by the largest motion of any part; but no more than so many.
-SAMPLE_M = 0.06
-MOST_SAMPLES = 6
-# A target is aimed at to within this [rad]; in motion the filter may pass it by so many ticks of its velocity.
+# Samples of the way to rest are this far apart [rad] for the joint that goes furthest, but there are no more than so
+# many: at full speed a shoulder needs .6 rad.
+SAMPLE_RAD = 0.15
+MOST_SAMPLES = 4
+# Between samples things move on curves: an arc of 1.5 rad, all joints of an arm added up, is this much longer than its
+# chord.
+CURVED = 1.1
+# A target is aimed at to within this [rad], but the filter smooths: a joint in motion may pass it by so many ticks of
+# its velocity, which at speed is no restriction at all.
 AIM_RAD = 0.0005
-AIM_TICKS = 2.0
+AIM_TICKS = 20.0
 # Targets that are pulled back by more than this are told about [rad].
 TOLD_RAD = 0.01
 # Further than anything of a robot is from anything else [m].
@@ -109,7 +114,7 @@ class Guard:
         """
         low, high = self._braking.ends(motion)
         low, high = np.where(held, motion.rest, low), np.where(held, motion.rest, high)
-        reach = self._clearance.reach @ np.maximum(high - motion.position, motion.position - low)
+        reach = self._stopping_reach(motion, low, high)
         here = self._clearance.rows(motion.position, LOOK_M + reach)
         if not len(here):
             self._too_near, self._braked, self._told = {}, frozenset(), None
@@ -121,10 +126,54 @@ class Guard:
         spare = AIM_RAD + np.abs(motion.velocity) * (AIM_TICKS * self._dt_s)
         low = np.where(held, low, np.maximum(low, np.minimum(aim - spare, motion.rest)))
         high = np.where(held, high, np.minimum(high, np.maximum(aim + spare, motion.rest)))
-        worst = self._unsafe(here, smallest, motion, low, high)
+        brake, worst = self._judge(here, smallest, motion, low, high, reach, np.sign(aim - motion.position))
         self._braked = frozenset(worst)
-        brake = self._brakes(worst, motion.velocity, aim - motion.position)
         return Verdict(pulled, velocity, brake, self._tell([*worst, *here.pair[slowing].tolist()]))
+
+    def _judge(
+        self,
+        here: Rows,
+        smallest: FloatArray,
+        motion: Motion,
+        low: FloatArray,
+        high: FloatArray,
+        reach: FloatArray,
+        sense: FloatArray,
+    ) -> tuple[BoolArray, list[int]]:
+        """Which joints must brake when they may come to rest between `low` and `high`, and the pairs they brake for.
+
+        Args:
+            sense: the way each joint wants to go, -1 or 1.
+        """
+        worst = self._unsafe(here, smallest, motion, low, high, reach)
+        brake = opening = self._nobody
+        for row in worst.values():
+            brake = brake | (row != 0)
+        if not worst:
+            return brake, []
+        at_worst = np.array(list(worst.values()))
+        now = here.jacobian[np.isin(here.pair, list(worst))]
+        opening = brake & (at_worst * sense >= 0).all(axis=0) & (now * sense >= 0).all(axis=0)
+        opening &= motion.velocity * sense >= 0
+        if opening.any():
+            # Joints that open these gaps may go on while the others brake, when that is seen to be clear.
+            low = np.where(brake & ~(opening & (sense < 0)), motion.rest, low)
+            high = np.where(brake & ~(opening & (sense > 0)), motion.rest, high)
+            if not self._unsafe(here, smallest, motion, low, high, reach):
+                brake = brake & ~opening
+        return brake, list(worst)
+
+    def _stopping_reach(self, motion: Motion, low: FloatArray, high: FloatArray) -> FloatArray:
+        """How much smaller each gap can become until joints rest between `low` and `high` [m], shape (pairs,)."""
+        end, half = 0.5 * (low + high), 0.5 * (high - low)
+        poses = np.concatenate((motion.position[None], self._samples(motion, end)))
+        return CURVED * self._clearance.travel(poses) + self._clearance.reach @ half
+
+    def _samples(self, motion: Motion, end: FloatArray) -> FloatArray:
+        """Poses on the way to rest at `end` [rad], shape (n, dim)."""
+        turn = float(np.abs(end - motion.position).max())
+        count = min(max(int(np.ceil(turn / SAMPLE_RAD)), 1), MOST_SAMPLES)
+        return self._braking.way(motion, end, np.arange(1, count + 1) / count)
 
     def _smallest_gaps(self, here: Rows) -> FloatArray:
         """The gap that each pair may have [m], shape (n,): 0, or what it began with when that was too near."""
@@ -152,18 +201,18 @@ class Guard:
         return q + share * way, share, back.max(axis=1) > TOLD_RAD
 
     def _unsafe(
-        self, here: Rows, smallest: FloatArray, motion: Motion, low: FloatArray, high: FloatArray
+        self, here: Rows, smallest: FloatArray, motion: Motion, low: FloatArray, high: FloatArray, reach: FloatArray
     ) -> dict[int, FloatArray]:
         """Pairs that may come too near on the way to rest between `low` and `high`: number -> Jacobian row there."""
         end, half = 0.5 * (low + high), 0.5 * (high - low)
         step = end - motion.position
         way = np.abs(step) + half
-        needed = smallest + [RELEASE_GAP_M * (pair in self._braked) for pair in here.pair.tolist()]
-        reach = self._clearance.reach[here.pair] @ way
+        again = [pair in self._braked for pair in here.pair.tolist()]
+        needed = smallest + RELEASE_GAP_M * (again & (here.gap > smallest + 2 * RELEASE_GAP_M))
         # First order, less what the second can take: half of angle times way.
-        bend = 0.5 * reach * ((here.jacobian != 0) @ way)
+        bend = 0.5 * (self._clearance.reach[here.pair] @ way) * ((here.jacobian != 0) @ way)
         least = here.gap + np.minimum(here.jacobian @ step, 0.0) - np.abs(here.jacobian) @ half - bend
-        doubtful = np.flatnonzero((here.gap - reach < needed) & (least < needed))
+        doubtful = np.flatnonzero((here.gap - reach[here.pair] < needed) & (least < needed))
         if not len(doubtful):
             return {}
         suspects = Rows(here.pair[doubtful], here.gap[doubtful], here.jacobian[doubtful])
@@ -174,10 +223,8 @@ class Guard:
     ) -> dict[int, FloatArray]:
         """Look at the way to rest sample by sample; as `_unsafe`."""
         reach = self._clearance.reach[suspects.pair]
-        furthest = float((reach @ np.abs(end - motion.position)).max())
-        count = min(max(int(np.ceil(furthest / SAMPLE_M)), 1), MOST_SAMPLES)
-        shares = np.arange(1, count + 1) / count
-        poses = self._braking.way(motion, end, shares)
+        poses = self._samples(motion, end)
+        shares = np.arange(1, len(poses) + 1) / len(poses)
         steps = np.diff(poses, axis=0, prepend=motion.position[None])
         # What is further away than a step goes cannot come too near in it.
         look = self._nowhere.copy()
@@ -192,14 +239,6 @@ class Guard:
                 found.setdefault(int(suspects.pair[row]), after.jacobian[row])
             before = after
         return found
-
-    def _brakes(self, worst: dict[int, FloatArray], velocity: FloatArray, way: FloatArray) -> BoolArray:
-        """The joints of pairs that may come too near, but for those that open the gap."""
-        brake = self._nobody
-        for row in worst.values():
-            opens = (row * way > 0) & (row * velocity >= 0)
-            brake = brake | ((row != 0) & ~opens)
-        return brake
 
     def _tell(self, active: list[int]) -> str:
         """Names one pair and stays with it while it matters."""

@@ -80,6 +80,10 @@ class Workspace:
         """Upper bound of how far each row's site goes when a joint turns [m/rad], shape (n, dim)."""
         return self._collision.site_reach(self._rows)
 
+    def travel(self, poses: FloatArray) -> FloatArray:
+        """How far each row's site goes on the way through `poses` [rad], shape (n, dim): [m]."""
+        return np.asarray(self.reach() @ np.abs(np.diff(poses, axis=0)).sum(axis=0))
+
     def rows(self) -> tuple[FloatArray, FloatArray]:
         """In the pose that the collision model was given last: distance inside [m], shape (n,), and its Jacobian."""
         positions, jacobian = self._collision.site_rows(self._rows, self._normals)

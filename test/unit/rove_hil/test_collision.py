@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from rove_core.joint_space import FloatArray, JointSpace
+from rove_description import model_path
 from rove_hil.collision import CollisionError, CollisionModel
 
 SPACE = JointSpace.load("iron_r01")
@@ -40,33 +41,51 @@ def test_arms_that_hang_straight_down_touch_the_hips() -> None:
 
 
 def test_no_near_pair_is_missed_and_distances_are_those_of_the_pairs() -> None:
-    model, data = MODEL.model, MODEL.data
     segment = np.empty(6)
     for q in [*poses(15), tangled()]:
         found = MODEL.near(q, 0.1)
         listed = dict(zip(found.pair.tolist(), found.distance.tolist(), strict=True))
-        for first in range(model.ngeom):
-            for second in range(first + 1, model.ngeom):
-                pair = first * model.ngeom + second
-                if not meet(first, second):
-                    assert pair not in listed
-                    continue
-                distance = mujoco.mj_geomDistance(model, data, first, second, 0.1, segment)
-                if distance < 0.1 - 1e-9:
-                    assert listed[pair] == pytest.approx(distance, abs=1e-6), MODEL.pair_name(pair)
+        for pair, (first, second) in enumerate(MODEL.pairs.tolist()):
+            distance = mujoco.mj_geomDistance(MODEL.model, MODEL.data, first, second, 0.1, segment)
+            if distance < 0.1 - 1e-9:
+                assert listed[pair] == pytest.approx(distance, abs=1e-6), MODEL.pair_name(pair)
+            else:
+                assert pair not in listed or listed[pair] > 0.1 - 1e-6
 
 
-def meet(first: int, second: int) -> bool:
-    """Whether two shapes are looked at: MuJoCo's rule, written out."""
-    model = MODEL.model
-    bodies = model.geom_bodyid[[first, second]]
-    touch = (model.geom_contype[first] & model.geom_conaffinity[second]) or (
-        model.geom_contype[second] & model.geom_conaffinity[first]
-    )
-    excluded = {tuple(sorted(divmod(int(signature), 1 << 16))) for signature in model.exclude_signature}
-    parents = model.body_parentid[bodies]
-    neighbours = bodies[0] == bodies[1] or parents[0] == bodies[1] or parents[1] == bodies[0]
-    return bool(touch) and not neighbours and tuple(sorted(bodies.tolist())) not in excluded
+def test_pairs_are_those_that_can_touch_in_the_simulation() -> None:
+    spec = mujoco.MjSpec.from_file(str(model_path("iron_r01", "mjcf")))
+    spec.memory = 32 << 20
+    model = spec.compile()
+    model.opt.enableflags |= int(mujoco.mjtEnableBit.mjENBL_OVERRIDE)
+    model.opt.o_margin = 5.0  # everything is near everything
+    data = mujoco.MjData(model)
+    mujoco.mj_kinematics(model, data)
+    mujoco.mj_collision(model, data)
+    names = {frozenset(model.geom(shape).name for shape in shapes) for shapes in data.contact.geom}
+    ours = {frozenset(MODEL.model.geom(int(shape)).name for shape in shapes) for shapes in MODEL.pairs}
+    assert ours == names
+
+
+def test_each_pair_can_be_asked_for_at_its_own_distance() -> None:
+    q = tangled()
+    found = MODEL.near(q, 0.1)
+    wanted = np.full(len(MODEL.pairs), -1.0)
+    wanted[found.pair[::2]] = 0.1
+    np.testing.assert_array_equal(MODEL.near(q, wanted).pair, found.pair[::2])
+
+
+def test_no_pair_comes_nearer_than_reach_and_travel_allow() -> None:
+    rng = np.random.default_rng(5)
+    reach = MODEL.reach()
+    everything = np.full(len(MODEL.pairs), 5.0)
+    for q in poses(10, seed=5):
+        step = rng.uniform(-0.1, 0.1, SPACE.dim)
+        before, after = MODEL.near(q, everything).distance, MODEL.near(q + step, everything).distance
+        apart = before > 0
+        assert ((before - after)[apart] <= (reach @ np.abs(step))[apart] + 1e-9).all()
+        way = q + np.linspace(0, 1, 9)[:, None] * step
+        assert ((before - after)[apart] <= MODEL.travel(way)[apart] + 1e-9).all()
 
 
 def test_own_fingers_and_neighbouring_links_are_not_looked_at() -> None:
