@@ -97,7 +97,7 @@ class Watch:
             self.trace_problem(now_ns),
             self.recorder_problem(now_ns),
             *(
-                _silent(f"camera {name}", self.camera_ns.get(name), now_ns, limits.camera_stale_s)
+                _silent(f"camera {name} (camera_info)", self.camera_ns.get(name), now_ns, limits.camera_stale_s)
                 for name in self.cameras
             ),
         ]

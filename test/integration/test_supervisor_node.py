@@ -395,7 +395,7 @@ def test_everything_that_an_attempt_lacks_is_named_before_it_starts(
     domain_id: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with rig_of(domain_id, monkeypatch, "cameras:=['head']", "operator:=true") as rig:
-        missing = ["camera head: nothing heard yet", "the operator is not tracked"]
+        missing = ["camera head (camera_info): nothing heard yet", "the operator is not tracked"]
         rig.until(lambda: rig.start().reason.splitlines() == missing)
         camera = rig.world.create_publisher(CameraInfo, topics.CAMERA_INFO.format(name="head"), topics.QOS_IMAGE)
         ghost = rig.world.create_publisher(JointState, topics.GHOST, topics.QOS_GHOST)

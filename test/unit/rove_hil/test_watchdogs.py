@@ -125,12 +125,12 @@ def test_before_an_attempt_everything_that_is_missing_is_named() -> None:
         "joint states",
         "filter_node",
         "recorder_node",
-        "camera head",
-        "camera wrist",
+        "camera head (camera_info)",
+        "camera wrist (camera_info)",
         "the operator is not tracked",
     ]
     watch.joint_states_ns = watch.trace_ns = watch.ghost_ns = NOW_NS
     watch.camera_ns |= {"head": NOW_NS, "wrist": NOW_NS - seconds(3)}
     watch.heard_recorder(NOW_NS, "")
-    assert watch.not_ready(NOW_NS) == ("camera wrist: nothing heard for 3.0 s",)
+    assert watch.not_ready(NOW_NS) == ("camera wrist (camera_info): nothing heard for 3.0 s",)
     assert Watch(Limits()).not_ready(NOW_NS)[3:] == ()
