@@ -1,4 +1,4 @@
-"""The fingertips of one hand by dex-retargeting, on the targets that ours gets, in an environment of its own.
+"""The fingertips of both hands by dex-retargeting, on the targets that ours gets, in an environment of its own.
 
 dex-retargeting needs nlopt (LGPL) and pins that differ from ours, so it is no dependency: `make bench-peers` puts it
 into `.venv-peers`, and what is not there is left out of the comparison.
@@ -12,6 +12,7 @@ import tempfile
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,14 +29,14 @@ NOT_INSTALLED = "not installed: make bench-peers"
 
 @dataclass(frozen=True, slots=True)
 class HandSolution:
-    """What one way of dex-retargeting made of the frames: joint positions (frames, dim) [rad], time [ms] each."""
+    """What came of the frames: joint positions (frames, dim) [rad], and the time of both hands for each [ms]."""
 
     q: FloatArray
     milliseconds: FloatArray
 
 
-def solve(space: JointSpace, frames: list[MocapFrame], side: str = "right") -> dict[str, HandSolution] | None:
-    """Every frame's hand, by each way of dex-retargeting; None when it is not installed.
+def solve(space: JointSpace, frames: list[MocapFrame]) -> dict[str, HandSolution] | None:
+    """Both hands of every frame, one after the other, by each way of dex-retargeting; None when it is not installed.
 
     The joints of the rest of the body are at home: fingertips are judged relative to their palm.
 
@@ -44,6 +45,19 @@ def solve(space: JointSpace, frames: list[MocapFrame], side: str = "right") -> d
     """
     if not INTERPRETER.exists():
         return None
+    solutions: dict[str, HandSolution] = {}
+    for side in SIDES:
+        for way, answer in _ask(space, frames, side).items():
+            solution = solutions.setdefault(
+                way, HandSolution(np.tile(space.home, (len(frames), 1)), np.zeros(len(frames)))
+            )
+            solution.q[:, [space.index(joint) for joint in answer["joints"]]] = answer["q"]
+            solution.milliseconds[:] += answer["ms"]
+    return solutions
+
+
+def _ask(space: JointSpace, frames: list[MocapFrame], side: str) -> dict[str, Any]:
+    """What the worker says of one hand."""
     with tempfile.TemporaryDirectory() as folder:
         urdf, data = Path(folder) / "hand.urdf", Path(folder) / "keypoints.npz"
         urdf.write_text(hand_urdf(space, side), encoding="utf-8")
@@ -57,12 +71,8 @@ def solve(space: JointSpace, frames: list[MocapFrame], side: str = "right") -> d
     if answer.returncode != 0:
         last = (answer.stderr.strip().splitlines() or ["no output"])[-1]
         raise RoveError(f"dex-retargeting failed: {last}", "`make bench-peers` installs it anew")
-    solutions = {}
-    for name, result in json.loads(answer.stdout.splitlines()[-1]).items():
-        q = np.tile(space.home, (len(frames), 1))
-        q[:, [space.index(joint) for joint in result["joints"]]] = result["q"]
-        solutions[name] = HandSolution(q, np.array(result["ms"]))
-    return solutions
+    result: dict[str, Any] = json.loads(answer.stdout.splitlines()[-1])
+    return result
 
 
 def hand_urdf(space: JointSpace, side: str) -> str:

@@ -60,7 +60,7 @@ def run(quick: bool) -> dict[str, Any]:
         figures = _measure(space, frames, passes, solvers)
         ratios = _ratios(figures["rove"], figures["mink_solve_ik"], ("p50_ms", "p99_ms"))
         results[name] = {"frames": len(frames) * passes, **figures, "rove_of_mink": ratios}
-    results["right_hand_reachable"] = _hands(space, motions["robots_own_body"])
+    results["ten_fingertips_reachable"] = _hands(space, motions["robots_own_body"])
     results["through_retarget_node"] = _end_to_end(4.0 if quick else 20.0)
     return results
 
@@ -115,14 +115,14 @@ def _measure(
 
 
 def _hands(space: JointSpace, frames: list[MocapFrame]) -> dict[str, Any]:
-    """Five fingertips of one hand on targets that can be reached: our whole body against a peer's one hand."""
+    """Ten fingertips on targets that can be reached: our whole body against a peer's two hands."""
     judge, solve = _Judge(space), _rove(space, keep_apart=True)
-    right, durations, errors = SIDES.index("right"), [], []
+    durations, errors = [], []
     for frame in frames:
         began = time.perf_counter_ns()
         q = solve(frame)
         durations.append((time.perf_counter_ns() - began) * 1e-6)
-        errors.append(judge.errors_mm(q, frame)[1][right].mean())
+        errors.append(judge.errors_mm(q, frame)[1].mean())
 
     def figures(milliseconds: FloatArray, mm: FloatArray) -> dict[str, float]:
         return _quantiles("ms", milliseconds[SETTLE:]) | _quantiles("fingertip_error_mm", mm[SETTLE:])
@@ -132,7 +132,7 @@ def _hands(space: JointSpace, frames: list[MocapFrame]) -> dict[str, Any]:
     if peers is None:
         return results | {"dex_retargeting": dexpilot.NOT_INSTALLED}
     for name, peer in peers.items():
-        mm = [judge.errors_mm(q, frame)[1][right].mean() for q, frame in zip(peer.q, frames, strict=True)]
+        mm = [judge.errors_mm(q, frame)[1].mean() for q, frame in zip(peer.q, frames, strict=True)]
         theirs = figures(peer.milliseconds, np.array(mm))
         results[f"dex_retargeting_{name}"] = theirs
         results[f"rove_of_{name}"] = _ratios(results["rove_whole_body"], theirs, ("p50_ms", "fingertip_error_p50_mm"))
