@@ -27,7 +27,7 @@ CAMERA_INFO = "/camera/{name}/camera_info"  # sensor_msgs/CameraInfo
 
 # The stack
 MODE = "/rove/mode"  # rove_msgs/ControlMode, from supervisor_node alone
-EVENTS = "/rove/events"  # rove_msgs/SupervisorEvent: every request, accepted or refused
+EVENTS = "/rove/events"  # rove_msgs/SupervisorEvent: every request, accepted or refused; devices that come and go
 EVENT_REQUEST = "/rove/event_request"  # rove_msgs/SupervisorEvent: anybody may press
 CHUNK = "/rove/chunk"  # rove_msgs/ActionChunk
 TELEOP_TARGET = "/rove/teleop_target"  # rove_msgs/TeleopTarget

@@ -92,7 +92,7 @@ class ButtonsNode(RoveNode):
         try:
             while missing := [joy for joy in self._joys if not self._is_there(joy)]:
                 if time.monotonic() > deadline:
-                    hint = "start its driver (for a gamepad: `ros2 run joy game_controller_node`), or name another topic"
+                    hint = "start its driver (a gamepad's: `ros2 run joy game_controller_node`), or name another topic"
                     raise DeviceError(f"joy '{missing[0].name}': {missing[0].problem}", hint)
                 executor.spin_once(timeout_sec=0.1)
         finally:

@@ -152,9 +152,10 @@ class Watcher:
 
 def accepted(episode: Any) -> list[tuple[str, str]]:
     """Event and device of every accepted press that a person made."""
+    presses = [event for event in episode.events() if not event["type"].startswith("device_")]
     return [
         (event["type"], event["device"])
-        for event in episode.events()
+        for event in presses
         if event.get("accepted") and event["device"].startswith(("pedal:", "keyboard:"))
     ]
 
@@ -166,6 +167,14 @@ def with_a_fourth_pedal(path: Path) -> Path:
     four = three.model_copy(update={"buttons": three.buttons | {"KEY_D": Button.model_validate("retract_mark")}})
     path.write_text(as_yaml(mapping.model_copy(update={"pedals": {"pedals": four}})), encoding="utf-8")
     return path
+
+
+def commands_between(episode: Any, first: str, last: str, what: str = "sent") -> Any:
+    """What the filter's ticks between two events say."""
+    at = {event["type"]: event["t_ros_ns"] for event in episode.events()}
+    commands = episode.streams["commands"]
+    stamps = commands["t_ros_ns"][:]
+    return commands[what][:][(stamps > at[first]) & (stamps < at[last])]
 
 
 def test_a_foot_pedal_leads_through_an_attempt(begin: Begin, until: Until, foot: Foot, tmp_path: Path) -> None:
@@ -187,6 +196,10 @@ def test_a_foot_pedal_leads_through_an_attempt(begin: Begin, until: Until, foot:
     watcher.sees("refused in ROLLOUT: pause by pedal:pedals/KEY_A")
     foot.tap("KEY_A")
     watcher.sees("ROLLOUT -> PAUSED: pause by pedal:pedals/KEY_A")
+    foot.unplug()
+    until(lambda: "pedal 'pedals' is lost" in session.output, "`rove deploy` says so")
+    foot.plug_in()
+    until(lambda: "pedal 'pedals' is back" in session.output, "it is found again")
     foot.tap("KEY_B")
     watcher.sees("PAUSED -> ALIGNING: takeover")
     watcher.presses_until(lambda: foot.tap("KEY_B"), "ALIGNING -> TAKEOVER: go by pedal:pedals/KEY_B")
@@ -218,6 +231,9 @@ def test_a_foot_pedal_leads_through_an_attempt(begin: Begin, until: Until, foot:
         ("hand_back", middle),
         ("succeed", right),
     ]
+    still = commands_between(episode, "device_lost", "device_back")
+    assert len(still) > 10
+    assert np.all(still == still[0]), "paused is standing still, whatever becomes of pedals"
     late = next(event for event in episode.events() if event["type"] == "pause" and not event["accepted"])
     assert "pressed 5." in late["reason"]
     assert check_episode(episode) == []
@@ -289,8 +305,6 @@ def test_a_pedal_that_is_unplugged_is_loud_and_the_keyboard_goes_on(
     facts = [event for event in episode.events() if event["type"] in ("device_lost", "device_back")]
     assert [fact["type"] for fact in facts] == ["device_lost", "device_back"]
     assert facts[0]["device"] == "pedal:three_pedals"
-    commands = episode.streams["commands"]
-    stamps = commands["t_ros_ns"][:]
-    around = (stamps > facts[0]["t_ros_ns"]) & (stamps < facts[1]["t_ros_ns"])
-    assert np.any(commands["source"][:][around] == Source.OPERATOR), "the operator drove on"
+    sources = commands_between(episode, "device_lost", "device_back", "source")
+    assert np.any(sources == Source.OPERATOR), "the operator drove on"
     assert check_episode(episode) == []
