@@ -7,10 +7,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from rove_core.clocks import NS_PER_S
 from rove_core.joint_space import FloatArray
 from rove_core.modes import Mode, Source, Stage, TakeoverWay
 
 BoolArray = npt.NDArray[np.bool_]
+
+# A stamp further ahead than this is another clock, not a prediction.
+FUTURE_TOLERANCE_NS = NS_PER_S // 10
 
 
 @dataclass(frozen=True, slots=True)

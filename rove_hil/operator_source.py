@@ -9,11 +9,9 @@ import numpy as np
 
 from rove_core.clocks import NS_PER_S
 from rove_core.joint_space import FloatArray, JointSpace
-from rove_hil.decision import ArbiterCounters, BoolArray, OperatorTarget
+from rove_hil.decision import FUTURE_TOLERANCE_NS, ArbiterCounters, BoolArray, OperatorTarget
 from rove_hil.sampled_motion import SampledMotion
 
-# A stamp further ahead than this is another clock.
-FUTURE_TOLERANCE_NS = NS_PER_S // 10
 # What was played is kept this long: a chunk's horizon and its inference [ticks; 2.5 s at 200 Hz].
 HISTORY_TICKS = 500
 

@@ -10,10 +10,7 @@ from rove_core.chunks import Chunk
 from rove_core.clocks import NS_PER_S
 from rove_core.errors import PolicyError
 from rove_core.joint_space import FloatArray, JointSpace
-from rove_hil.decision import ArbiterCounters
-
-# A stamp further ahead than this is another clock, not a prediction.
-FUTURE_TOLERANCE_NS = NS_PER_S // 10
+from rove_hil.decision import FUTURE_TOLERANCE_NS, ArbiterCounters
 
 
 @dataclass(frozen=True, slots=True)

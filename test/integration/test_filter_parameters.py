@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import rclpy
 
 from rove_core.errors import ConfigError
 from rove_core.joint_space import JointSpace
 from rove_hil.palm_motion import PalmMotion
+from rove_hil.ros.command_output import command_output
 from rove_hil.ros.filter_parameters import FilterParameters
 from rove_hil.ways import joint_motion
 
@@ -45,3 +47,21 @@ def test_a_robot_without_a_model_follows_joints_and_says_so() -> None:
     said: list[str] = []
     assert FilterParameters().motion(replace(SPACE, robot="other"), said.append) is joint_motion
     assert "no model of robot 'other'" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "joints", "message"),
+    [
+        ("joint_states", (), "'output': there is no 'joint_states', did you mean 'joint_state'"),
+        ("trajectory", SPACE.names[1:], "'output_joints': .*head_yaw"),
+        ("position_array", (*SPACE.names[1:], "tail"), "tail"),
+    ],
+)
+def test_an_output_that_would_leave_out_a_joint_is_refused(
+    domain_id: int, kind: str, joints: tuple[str, ...], message: str
+) -> None:
+    with rclpy.init(domain_id=domain_id):
+        node = rclpy.create_node("around")
+        with pytest.raises(ConfigError, match=message):
+            command_output(node, SPACE, kind, "", joints, 5_000_000)
+        node.destroy_node()

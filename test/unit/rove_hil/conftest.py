@@ -11,6 +11,7 @@ from rove_core.modes import Mode, Stage, TakeoverWay
 from rove_hil.arbiter import Arbiter
 from rove_hil.decision import ArbiterConfig, Decision, ModeState, OperatorTarget
 from rove_hil.joint_filter import JointFilter
+from rove_hil.ways import Motion, joint_motion
 
 SPACE = JointSpace.load("iron_r01")
 MS = 1_000_000
@@ -28,9 +29,9 @@ class Bench:
         self.filter.reset(SPACE.home)
         self.build(self.config)
 
-    def build(self, config: ArbiterConfig) -> None:
+    def build(self, config: ArbiterConfig, motion: Motion = joint_motion) -> None:
         """Another arbiter, as far as nothing was said yet."""
-        self.arbiter = Arbiter(SPACE, config)
+        self.arbiter = Arbiter(SPACE, config, motion)
         self.arbiter.start(SPACE.home)
 
     def say(

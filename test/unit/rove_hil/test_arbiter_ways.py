@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from rove_core.joint_space import FloatArray, JointSpace
 from rove_core.modes import Mode, Source, TakeoverWay
 from rove_hil.decision import ArbiterConfig, Decision
+from rove_hil.palm_motion import PalmMotion
 
 SPACE = JointSpace.load("iron_r01")
 LEFT, RIGHT = SPACE.groups["left_arm"], SPACE.groups["right_arm"]
 ELBOW = SPACE.index("right_elbow")
 GROUPS = tuple(SPACE.groups)
+PALMS = PalmMotion(SPACE)
 MS = 1_000_000
 
 
@@ -207,6 +209,8 @@ def test_whatever_happens_in_whatever_order(new_bench: Any, seed: int) -> None:
     """Modes, ways, groups, epochs, chunks and targets of any kind and order; clocks that jump."""
     rng = np.random.default_rng(seed)
     bench = new_bench()
+    if rng.random() < 0.5:
+        bench.build(bench.config, PALMS)
     epoch, mode, said, chunk_id = 0, Mode.IDLE, Mode.IDLE, 0
     how: dict[str, Any] = {}
     epoch_of_chunk: dict[int, int] = {0: 0}
