@@ -32,8 +32,8 @@ SURPRISE = 3.0
 NOISE_S, GLITCH, NOISE_MIN_RAD = 0.1, 3.0, 1e-4
 # Mean size of the third difference of white noise of unit deviation: sqrt(20) sqrt(2 / pi).
 THIRD_DIFFERENCE = 3.57
-# A residual beyond this, so many times the noise, and what turning the joint's greatest acceleration round explains is a
-# jump (re-clutch, glitch, new source) and not motion.
+# A residual beyond this, so many times the noise, and what turning the joint's greatest acceleration round explains is
+# a jump (re-clutch, glitch, new source) and not motion.
 JUMP_RAD, JUMP_NOISES = 0.02, 4.0
 # Over a longer gap between samples, the acceleration before it says nothing any more [s].
 LASTING_S = 0.03

@@ -129,6 +129,21 @@ def test_a_target_that_is_no_row_of_joints_is_bad_for_all(rubbish: object) -> No
     np.testing.assert_allclose(output.position, SPACE.home, atol=1e-12)
 
 
+def test_a_brake_of_another_shape_is_refused() -> None:
+    joint_filter = JointFilter(SPACE, 0.005)
+    joint_filter.reset(SPACE.home)
+    with pytest.raises(RoveError, match="brake has shape"):
+        joint_filter.step(SPACE.home, brake=np.ones(3, dtype=np.bool_))
+
+
+def test_what_the_caller_does_with_an_output_changes_nothing() -> None:
+    joint_filter = JointFilter(SPACE, 0.005)
+    joint_filter.reset(SPACE.home)
+    joint_filter.step(SPACE.home).position[:] = 7
+    joint_filter.position[:] = 7
+    np.testing.assert_allclose(joint_filter.position, SPACE.home)
+
+
 def test_a_joint_that_starts_outside_never_moves_further_out_and_comes_back() -> None:
     joint_filter = JointFilter(SPACE, 0.005)
     start = SPACE.home.copy()
