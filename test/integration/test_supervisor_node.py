@@ -328,6 +328,10 @@ def test_a_hand_that_is_lost_does_not_end_the_takeover_and_an_arm_does(rig: Rig)
     rig.until(lambda: "right_arm is not tracked" in rig.world.alignment.reason)
     rig.world.tracked = [True, True]
     rig.until(lambda: rig.world.mode.gate_met)
+    # Nor is it after the operator has let go by choice.
+    assert rig.press("operator_lost").accepted
+    rig.until(lambda: not rig.world.mode.gate_met)
+    rig.until(lambda: rig.world.mode.gate_met)
 
 
 @pytest.mark.parametrize("jump_s", [-5, 5])
