@@ -20,6 +20,8 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.util import find_spec
 from pathlib import Path
 
+from rove_hil.inputs.device_list import list_devices
+from rove_hil.inputs.evdev import UDEV_HINT
 from rove_hil.shared_memory import SHARED_MEMORY, orphans
 
 MB = 1_000_000
@@ -221,14 +223,12 @@ def realtime() -> Finding:
 
 def input_devices() -> Finding:
     """Pedals can be read."""
-    devices = sorted(Path("/dev/input").glob("event*"))
-    closed = [device for device in devices if not os.access(device, os.R_OK)]
+    pedals = [device for device in list_devices() if "foot" in device.name.lower()]
+    closed = [device for device in pedals if not device.readable]
     if closed:
-        message = f"{len(closed)} of {len(devices)} input devices are not readable: no pedal; the keyboard still works"
-        return Finding(Status.WARNING, message, "sudo usermod -aG input $USER, then log in again")
-    return Finding(
-        Status.OK, f"{len(devices)} input devices readable" if devices else "no input devices; keyboard only"
-    )
+        message = f"{closed[0].path} ('{closed[0].name}') is not readable: no pedal; the keyboard still works"
+        return Finding(Status.WARNING, message, UDEV_HINT)
+    return Finding(Status.OK, f"{len(pedals)} foot pedals readable" if pedals else "no foot pedal; keyboard only")
 
 
 def disk() -> Finding:

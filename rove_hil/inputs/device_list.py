@@ -11,10 +11,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rove_hil.inputs.evdev import DeviceError
 from rove_hil.inputs.key_codes import code_of
-from rove_hil.inputs.mapping import PedalMapping
+
+if TYPE_CHECKING:  # `rove doctor` lists devices also where pydantic is missing
+    from rove_hil.inputs.mapping import PedalMapping
 
 DEV = Path("/dev/input")
 SYSFS = Path("/sys/class/input")
