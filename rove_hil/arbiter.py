@@ -3,7 +3,7 @@
 Rules, in this order:
 
 1. No fresh word from the supervisor, or a mode in which nobody drives: hold.
-2. A takeover without a fresh operator: hold, all joints.
+2. A takeover without a fresh operator who is tracked: hold, all joints.
 3. Otherwise the epoch's way (`rove_hil.ways`) says which joints are driven and where to. The others hold.
 
 What drives is in `rove_hil.policy_source` and `rove_hil.operator_source`. Both forget everything when the epoch
@@ -125,13 +125,14 @@ class Arbiter:
         if way is None or reason:
             return self._hold(now_ns, reason, rest, at_rest)
         operator = None
-        if way.operators.any():
+        if way.source is Source.OPERATOR:
             operator = self._operator.sample(now_ns)
             if operator is None:
                 self.counters.operator_stale_ticks += 1
                 return self._hold(now_ns, self._operator.absence, rest, at_rest)
             if not (way.operators & operator.valid).any():
-                return self._hold(now_ns, "operator not tracked", rest, at_rest)
+                nobody = "operator not tracked" if way.operators.any() else "no joint group is the operator's"
+                return self._hold(now_ns, nobody, rest, at_rest)
         policy = self._follow_policy(now_ns, way, operator) if way.follows_policy else None
         late = way.follows_policy and (policy is None or policy.spent)
         self.counters.policy_late_ticks += late and policy is not None

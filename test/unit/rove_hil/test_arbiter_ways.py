@@ -155,6 +155,14 @@ def test_shares_of_the_operators_motion_per_group(bench: Any) -> None:
     assert dict(zip(GROUPS, decision.authority, strict=True)) == {group: share.get(group, 1.0) for group in GROUPS}
 
 
+def test_a_takeover_that_leaves_the_operator_nothing_holds(bench: Any) -> None:
+    bench.build(ArbiterConfig(bench.config.handover_s, np.zeros(SPACE.dim)))
+    bench.say(Mode.TAKEOVER, **BLENDED)
+    bench.chunk(still(SPACE.home + 0.1), 1)
+    decision = operate(bench, BLENDED, still(SPACE.home, 5))
+    assert (decision.source, decision.hold_reason) == (Source.HOLD, "no joint group is the operator's")
+
+
 def test_what_the_policy_has_seen_is_not_added_again(bench: Any) -> None:
     # A policy that stays where the robot is: without this rule the robot would run away.
     bench.say(Mode.TAKEOVER, **BLENDED)
