@@ -21,7 +21,7 @@ _ROUNDING_S = 0.008
 
 
 @dataclass(frozen=True, slots=True)
-class Motion:
+class CommandState:
     """Where a command is and how it moves. Arrays of shape (dim,), JointSpace order.
 
     Attributes:
@@ -43,7 +43,7 @@ class Braking:
         self._v_max, self._a_max, self._jerk = space.max_velocity, space.max_acceleration, space.max_jerk
         self._a_step = np.array([[-1.0], [1.0]]) * self._jerk * dt_s
 
-    def ends(self, motion: Motion) -> tuple[FloatArray, FloatArray]:
+    def ends(self, motion: CommandState) -> tuple[FloatArray, FloatArray]:
         """Lowest and highest position of rest [rad] when every joint brakes after one more free tick."""
         dt_s = self._dt_s
         a = np.minimum(np.maximum(motion.acceleration + self._a_step, -self._a_max), self._a_max)
@@ -70,7 +70,7 @@ class Braking:
         way = ramp_s * (v + ramp_s * (a / 2 - jerk * ramp_s / 6)) + hold_s * (v_hold - c * hold_s / 2)
         return np.asarray(sign * (way + jerk * release_s**3 / 6))
 
-    def way(self, motion: Motion, end: FloatArray, shares: FloatArray) -> FloatArray:
+    def way(self, motion: CommandState, end: FloatArray, shares: FloatArray) -> FloatArray:
         """Positions on the way to rest at `end` [rad], shape (len(shares), dim).
 
         Joints brake evenly and each in its own time T = 2 way / velocity, no longer than its limits need:

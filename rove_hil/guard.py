@@ -36,7 +36,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rove_core.joint_space import FloatArray, JointSpace
-from rove_hil.braking import Braking, Motion
+from rove_hil.braking import Braking, CommandState
 from rove_hil.clearance import Clearance, Rows
 from rove_hil.collision import IntArray
 
@@ -104,14 +104,17 @@ class Guard:
         self._braked: frozenset[int] = frozenset()
         self._told: int | None = None
 
-    def limit(self, motion: Motion, target: FloatArray, velocity: FloatArray, held: BoolArray) -> Verdict:
+    def limit(self, motion: CommandState, target: FloatArray, velocity: FloatArray, held: BoolArray) -> Verdict:
         """Judge the next tick.
 
         Args:
             motion: the last command.
-            target: where the source wants the joints [rad]; finite. velocity: of the target [rad/s].
-            held: joints that brake anyway.
+            target: where the source wants the joints [rad]; where it is no number they are to rest.
+            velocity: of the target [rad/s]. held: joints that brake anyway.
         """
+        good = np.isfinite(target) & np.isfinite(velocity)
+        if not good.all():
+            target, velocity = np.where(good, target, motion.rest), np.where(good, velocity, 0.0)
         low, high = self._braking.ends(motion)
         low, high = np.where(held, motion.rest, low), np.where(held, motion.rest, high)
         reach = self._stopping_reach(motion, low, high)
@@ -134,7 +137,7 @@ class Guard:
         self,
         here: Rows,
         smallest: FloatArray,
-        motion: Motion,
+        motion: CommandState,
         low: FloatArray,
         high: FloatArray,
         reach: FloatArray,
@@ -163,13 +166,13 @@ class Guard:
                 brake = brake & ~opening
         return brake, list(worst)
 
-    def _stopping_reach(self, motion: Motion, low: FloatArray, high: FloatArray) -> FloatArray:
+    def _stopping_reach(self, motion: CommandState, low: FloatArray, high: FloatArray) -> FloatArray:
         """How much smaller each gap can become until joints rest between `low` and `high` [m], shape (pairs,)."""
         end, half = 0.5 * (low + high), 0.5 * (high - low)
         poses = np.concatenate((motion.position[None], self._samples(motion, end)))
         return CURVED * self._clearance.travel(poses) + self._clearance.reach @ half
 
-    def _samples(self, motion: Motion, end: FloatArray) -> FloatArray:
+    def _samples(self, motion: CommandState, end: FloatArray) -> FloatArray:
         """Poses on the way to rest at `end` [rad], shape (n, dim)."""
         turn = float(np.abs(end - motion.position).max())
         count = min(max(int(np.ceil(turn / SAMPLE_RAD)), 1), MOST_SAMPLES)
@@ -201,7 +204,13 @@ class Guard:
         return q + share * way, share, back.max(axis=1) > TOLD_RAD
 
     def _unsafe(
-        self, here: Rows, smallest: FloatArray, motion: Motion, low: FloatArray, high: FloatArray, reach: FloatArray
+        self,
+        here: Rows,
+        smallest: FloatArray,
+        motion: CommandState,
+        low: FloatArray,
+        high: FloatArray,
+        reach: FloatArray,
     ) -> dict[int, FloatArray]:
         """Pairs that may come too near on the way to rest between `low` and `high`: number -> Jacobian row there."""
         end, half = 0.5 * (low + high), 0.5 * (high - low)
@@ -219,7 +228,7 @@ class Guard:
         return self._on_the_way(suspects, needed[doubtful], motion, end, half)
 
     def _on_the_way(
-        self, suspects: Rows, needed: FloatArray, motion: Motion, end: FloatArray, half: FloatArray
+        self, suspects: Rows, needed: FloatArray, motion: CommandState, end: FloatArray, half: FloatArray
     ) -> dict[int, FloatArray]:
         """Look at the way to rest sample by sample; as `_unsafe`."""
         reach = self._clearance.reach[suspects.pair]

@@ -13,6 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -29,8 +30,10 @@ from rove_core.ros import stamps, topics
 from rove_core.ros.node import ERROR, OK, WARN, RoveNode
 from rove_core.ros.node import main as run
 from rove_hil.arbiter import Arbiter
+from rove_hil.braking import CommandState
 from rove_hil.decision import Decision, ModeState, OperatorTarget
 from rove_hil.displacement import Displacement
+from rove_hil.guard import Guard
 from rove_hil.joint_filter import FilterOutput, JointFilter
 from rove_hil.relaxation import Relaxation
 from rove_hil.ros import filter_messages as messages
@@ -62,6 +65,8 @@ class FilterNode(RoveNode):
         self._space = JointSpace.load(p.robot)
         self._period_ns = round(NS_PER_S / p.rate_hz)
         self._filter = JointFilter(self._space, self._period_ns / NS_PER_S, p.margin_rad)
+        self._guard = p.guard_of(self._space, self._period_ns / NS_PER_S)
+        self._held_back_ticks = 0
         warn = self.get_logger().warning
         self._arbiter = Arbiter(self._space, p.arbiter_config(self._space, warn), p.motion(self._space, warn))
         self._displacement = Displacement()
@@ -182,11 +187,28 @@ class FilterNode(RoveNode):
             self._look_where_the_robot_is(now_ns)
         command = self._filter
         decision = arbiter.decide(now_ns, command.position, command.rest_position, command.at_rest)
+        if self._guard is not None and not decision.held.all():
+            decision = self._guarded(self._guard, decision)
         step_began_ns = time.perf_counter_ns()
         output = command.step(decision.target, target_velocity=decision.velocity, brake=decision.held)
         step_us = (time.perf_counter_ns() - step_began_ns) * 1e-3
+        self._velocity, self._acceleration = output.velocity, output.acceleration
         self._publish(now_ns, decision, output, step_us)
         self._work_us.append((time.perf_counter_ns() - began_ns) * 1e-3)
+
+    def _guarded(self, guard: Guard, decision: Decision) -> Decision:
+        """`decision` without what would run the robot into itself or out of its workspace."""
+        command = self._filter
+        state = CommandState(command.position, self._velocity, self._acceleration, command.rest_position)
+        verdict = guard.limit(state, decision.target, decision.velocity, decision.held)
+        self._held_back_ticks += bool(verdict.reason)
+        return replace(
+            decision,
+            target=verdict.target,
+            velocity=verdict.velocity,
+            held=decision.held | verdict.brake,
+            hold_reason=decision.hold_reason or verdict.reason,
+        )
 
     def _start(self) -> bool:
         """Begin at the measured joints; false until they came, for ever when their names are not the robot's."""
@@ -202,6 +224,7 @@ class FilterNode(RoveNode):
         if measured is None:
             return False
         self._filter.reset(measured)
+        self._velocity = self._acceleration = np.zeros(self._space.dim)
         self._arbiter.start(measured)
         return True
 
@@ -265,7 +288,8 @@ class FilterNode(RoveNode):
             return
         self._last_reason = reason
         if reason:
-            self.get_logger().info(f"holding: {reason}" if decision.source is not Source.OPERATOR else reason)
+            holds = decision.source in (Source.HOLD, Source.STOP)
+            self.get_logger().info(f"holding: {reason}" if holds else reason)
         else:
             self.get_logger().info(f"driven by {decision.source.name.lower()}")
 
@@ -278,6 +302,7 @@ class FilterNode(RoveNode):
             "lateness_p99_us": round(float(np.percentile(late, 99)), 1) if late else "",
             "work_p99_us": round(float(np.percentile(work, 99)), 1) if work else "",
             "hold_reason": self._last_reason,
+            "held_back_ticks": self._held_back_ticks,
             "unreadable_messages": self._unreadable,
         }
         values |= {name: getattr(counters, name) for name in type(counters).__slots__}  # type: ignore[attr-defined]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 from pydantic import Field
@@ -10,7 +11,9 @@ from pydantic import Field
 from rove_core.config import ConfigModel
 from rove_core.errors import ConfigError, nearest
 from rove_core.joint_space import FloatArray, JointSpace
+from rove_hil.clearance import BODY_DISTANCE_M, HAND_DISTANCE_M, Clearance
 from rove_hil.decision import ArbiterConfig
+from rove_hil.guard import Guard
 from rove_hil.palm_motion import PalmMotion
 from rove_hil.ways import Motion, joint_motion
 
@@ -37,6 +40,17 @@ class FilterParameters(ConfigModel):
     arm_motion: str = Field(
         "palm", description="clutch and blended takeovers: arms follow the operator's 'palm' or his 'joints'"
     )
+    guard: str = Field(
+        "off", description="'self_collision': slow and hold what would run into the robot itself; or 'off'"
+    )
+    guard_distance_m: float = Field(BODY_DISTANCE_M, ge=0, le=0.1, description="smallest distance of two parts [m]")
+    guard_hand_distance_m: float = Field(
+        HAND_DISTANCE_M,
+        ge=-0.05,
+        le=0.1,
+        description="of two parts of two hands [m]; below 0 they may press each other",
+    )
+    workspace: str = Field("", description="YAML file of where the palms may be; empty: anywhere")
     output: str = Field("joint_state", description="message of commands: joint_state, position_array or trajectory")
     output_topic: str = Field("", description="topic of commands; empty: the usual one of that message")
     output_joints: tuple[str, ...] = Field(
@@ -64,6 +78,28 @@ class FilterParameters(ConfigModel):
             mode_timeout_s=self.mode_timeout_s,
             operator_timeout_s=self.operator_timeout_s,
         )
+
+    def guard_of(self, space: JointSpace, dt_s: float) -> Guard | None:
+        """What stands before the filter; None when nothing was asked for. Raises ConfigError.
+
+        Args:
+            dt_s: tick of the filter [s].
+        """
+        if self.guard not in ("off", "self_collision"):
+            raise ConfigError(f"parameter 'guard' is '{self.guard}', expected 'off' or 'self_collision'")
+        if self.guard == "off" and not self.workspace:
+            return None
+        try:
+            clearance = Clearance(
+                space,
+                self_collision=self.guard == "self_collision",
+                workspace=Path(self.workspace) if self.workspace else None,
+                body_distance_m=self.guard_distance_m,
+                hand_distance_m=self.guard_hand_distance_m,
+            )
+        except (ValueError, KeyError) as error:
+            raise ConfigError(f"guard: {error}") from None
+        return Guard(space, dt_s, clearance)
 
     def motion(self, space: JointSpace, warn: Callable[[str], None]) -> Motion:
         """How the operator's motion becomes joint increments. Raises ConfigError."""

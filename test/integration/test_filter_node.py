@@ -21,6 +21,7 @@ from trajectory_msgs.msg import JointTrajectory
 from rove_core.joint_space import FloatArray, JointSpace
 from rove_core.modes import Mode, Source
 from rove_core.ros import stamps, topics
+from rove_hil.clearance import Clearance
 
 SPACE = JointSpace.load("iron_r01")
 PERIOD_S = 0.005
@@ -296,3 +297,25 @@ def test_joint_names_of_another_robot_get_no_command(around: Around) -> None:
     around.until(lambda: sent > 20, measure)
     assert not around.traces
     assert not around.commands
+
+
+@pytest.mark.parametrize("around", [["guard=self_collision"]], indirect=True)
+def test_the_guard_keeps_an_operators_hand_out_of_the_chest(around: Around) -> None:
+    around.until(lambda: bool(around.traces), lambda: around.measure(list(SPACE.names)))
+    into_the_chest = SPACE.home.copy()
+    into_the_chest[SPACE.index("left_elbow")] = -2.0
+    into_the_chest[SPACE.index("left_shoulder_yaw")] = -1.6
+
+    def operate() -> None:
+        around.say(Mode.TAKEOVER)
+        around.operate(into_the_chest)
+
+    around.until(lambda: around.last().hold_reason.startswith("held back: "), operate)
+    seen = len(around.traces) + 200
+    around.until(lambda: len(around.traces) >= seen, operate)
+    assert around.last().source == Source.OPERATOR
+    assert np.abs(np.array(around.last().sent) - SPACE.home).max() > 0.5
+    clearance = Clearance(SPACE)
+    near = np.full(len(clearance.reach), 0.001)
+    for trace in around.traces[::10]:
+        assert (clearance.rows(np.array(trace.sent), near).gap > -0.001).all()

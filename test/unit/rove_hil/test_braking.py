@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rove_core.joint_space import JointSpace
-from rove_hil.braking import Braking, Motion
+from rove_hil.braking import Braking, CommandState
 from rove_hil.joint_filter import JointFilter
 
 SPACE = JointSpace.load("iron_r01")
@@ -26,7 +26,9 @@ def test_whatever_the_filter_does_next_it_can_rest_between_the_ends(rate_hz: int
     for tick in range(1500):
         if tick % 40 == 0:
             target = np.where(rng.random(SPACE.dim) < 0.5, rng.uniform(SPACE.lower, SPACE.upper), target)
-        low, high = braking.ends(Motion(joint_filter.position, velocity, acceleration, joint_filter.rest_position))
+        low, high = braking.ends(
+            CommandState(joint_filter.position, velocity, acceleration, joint_filter.rest_position)
+        )
         output = joint_filter.step(target, brake=rng.random(SPACE.dim) < 0.2)
         velocity, acceleration = output.velocity, output.acceleration
         assert (joint_filter.rest_position >= low - TOLERANCE_RAD).all()
@@ -34,7 +36,7 @@ def test_whatever_the_filter_does_next_it_can_rest_between_the_ends(rate_hz: int
 
 
 def test_the_ends_of_an_arm_at_rest_are_a_milliradian_away_at_most() -> None:
-    low, high = Braking(SPACE, 0.005).ends(Motion(SPACE.home, NOBODY, NOBODY, SPACE.home))
+    low, high = Braking(SPACE, 0.005).ends(CommandState(SPACE.home, NOBODY, NOBODY, SPACE.home))
     arm = SPACE.groups["left_arm"]
     assert np.abs(low - SPACE.home)[arm].max() < 1e-3
     assert np.abs(high - SPACE.home)[arm].max() < 1e-3
@@ -54,7 +56,7 @@ def test_the_way_begins_with_the_present_velocity_and_ends_at_rest() -> None:
     velocity = rng.uniform(-1, 1, SPACE.dim) * SPACE.max_velocity
     braking = Braking(SPACE, 0.005)
     end = SPACE.home + braking.stop_distance(velocity, 0.0)
-    way = braking.way(Motion(SPACE.home, velocity, NOBODY, end), end, np.linspace(0.01, 1, 100))
+    way = braking.way(CommandState(SPACE.home, velocity, NOBODY, end), end, np.linspace(0.01, 1, 100))
     np.testing.assert_allclose(way[-1], end)
     rising = np.diff(way, axis=0) * np.sign(velocity)
     assert (rising >= -1e-12).all()

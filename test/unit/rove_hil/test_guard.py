@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rove_core.joint_space import FloatArray, JointSpace
-from rove_hil.braking import Motion
+from rove_hil.braking import CommandState
 from rove_hil.clearance import Clearance
 from rove_hil.guard import SLOW_GAP_M, Guard, Verdict, lowest_between
 from rove_hil.joint_filter import JointFilter
@@ -42,7 +42,7 @@ class Run:
         velocity = np.zeros(SPACE.dim) if velocity is None else velocity
         verdict = Verdict(target, velocity, NOBODY, "")
         if self.guard is not None:
-            motion = Motion(self.filter.position, self.velocity, self.acceleration, self.filter.rest_position)
+            motion = CommandState(self.filter.position, self.velocity, self.acceleration, self.filter.rest_position)
             verdict = self.guard.limit(motion, target, velocity, NOBODY)
         output = self.filter.step(verdict.target, target_velocity=verdict.velocity, brake=verdict.brake)
         self.velocity, self.acceleration = output.velocity, output.acceleration
@@ -144,7 +144,7 @@ def test_targets_are_only_ever_moved_nearer_to_the_command(seed: int) -> None:
     rng = np.random.default_rng(seed)
     q, target = rng.uniform(SPACE.lower, SPACE.upper, (2, SPACE.dim))
     verdict = Guard(SPACE, DT_S, CLEARANCE).limit(
-        Motion(q, np.zeros(SPACE.dim), np.zeros(SPACE.dim), q), target, np.zeros(SPACE.dim), NOBODY
+        CommandState(q, np.zeros(SPACE.dim), np.zeros(SPACE.dim), q), target, np.zeros(SPACE.dim), NOBODY
     )
     share = (verdict.target - q) / (target - q)
     assert (share >= -1e-9).all()
@@ -169,7 +169,7 @@ def test_a_robot_that_starts_too_near_only_comes_apart() -> None:
 def test_far_from_everything_targets_pass_untouched() -> None:
     guard = Guard(SPACE, DT_S, CLEARANCE)
     target, velocity = SPACE.home + 0.01, np.full(SPACE.dim, 0.1)
-    motion = Motion(SPACE.home, np.zeros(SPACE.dim), np.zeros(SPACE.dim), SPACE.home)
+    motion = CommandState(SPACE.home, np.zeros(SPACE.dim), np.zeros(SPACE.dim), SPACE.home)
     verdict = guard.limit(motion, target, velocity, NOBODY)
     np.testing.assert_array_equal(verdict.target, target)
     np.testing.assert_array_equal(verdict.velocity, velocity)
