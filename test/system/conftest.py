@@ -145,18 +145,27 @@ class Supervisor:
         return answer.result()
 
     def start_demonstration(self) -> str:
+        """Open a demonstration."""
+        return self.start_attempt(demonstration=True)
+
+    def start_attempt(self, *, demonstration: bool = False) -> str:
         """Open an attempt; asks again while something is not ready."""
-        request = StartEpisode.Request(task="whiteboard", demonstration=True, device="test")
+        request = StartEpisode.Request(task="whiteboard", demonstration=demonstration, device="test")
         deadline = time.monotonic() + ANSWER_S
         while not (answer := self._ask(self._start, request)).accepted:
             assert time.monotonic() < deadline, answer.reason
             rclpy.spin_once(self.node, timeout_sec=0.2)
         return str(answer.episode_id)
 
-    def press(self, event: str) -> None:
-        now = stamps.to_msg(time.time_ns())
+    def press(self, event: str, payload: str = "") -> None:
         request = SendEvent.Request()
-        request.event = SupervisorEvent(stamp=now, event=event, device="test", expected_mode=SupervisorEvent.MODE_ANY)
+        request.event = SupervisorEvent(
+            stamp=stamps.to_msg(time.time_ns()),
+            event=event,
+            device="test",
+            expected_mode=SupervisorEvent.MODE_ANY,
+            payload=payload,
+        )
         answer = self._ask(self._press, request)
         assert answer.accepted, answer.reason
 
