@@ -96,8 +96,10 @@ class ButtonState:
 
     def change(self, down: bool, moment: Moment) -> list[Press]:
         """The button went down or up."""
+        # What the contact had come to before counts, also when nobody had time to poll.
+        presses = self._settle(moment.now_ns)
         self._raw = (down, moment)
-        return self._settle(moment.now_ns)
+        return presses + self._settle(moment.now_ns)
 
     def poll(self, moment: Moment) -> list[Press]:
         """Time passes. Call it after everything that was there to read was given to `change`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rove_core.modes import Event, Mode
@@ -113,6 +113,23 @@ def test_tap_and_hold_are_two_events() -> None:
     assert rig.up(1900) == []
 
 
+def test_a_tap_is_meant_for_what_was_seen_when_the_foot_went_down() -> None:
+    rig = Rig(button(press="mark_progress", hold="retract_mark"))
+    rig.down(0)
+    rig.seen = Seen(Mode.FAULT, "e1")
+    rig.up(100)
+    assert rig.pressed[-1].seen == Seen(Mode.ROLLOUT, "e1")
+
+
+def test_a_release_counts_although_nobody_polled_before_the_next_press() -> None:
+    rig = Rig(button(press="fail"))
+    rig.down(0)
+    rig.up(10)
+    assert rig.down(700) == []
+    assert rig.at(701) == []
+    assert rig.at(1300) == [Event.FAIL]
+
+
 def test_a_hold_takes_as_long_as_its_event_needs() -> None:
     rig = Rig(button(hold="fail", hold_s=0.1))
     rig.down(0)
@@ -167,6 +184,7 @@ def test_a_button_that_was_down_before_does_nothing_until_it_was_up() -> None:
 HISTORY = st.lists(st.tuples(st.integers(0, 900), st.booleans()), max_size=40)
 
 
+@settings(deadline=None)
 @given(HISTORY)
 def test_whatever_the_contact_does_a_dangerous_event_follows_only_a_hold(history: list[tuple[int, bool]]) -> None:
     rig = Rig(button(press="fail"))
@@ -194,6 +212,7 @@ def test_whatever_the_contact_does_a_dangerous_event_follows_only_a_hold(history
         assert all(min(stop, end) - start <= 30 for start, stop in ups)
 
 
+@settings(deadline=None)
 @given(HISTORY)
 def test_whatever_the_contact_does_presses_and_releases_alternate(history: list[tuple[int, bool]]) -> None:
     rig = Rig(button(press="pause", release="resume"))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rove_hil.inputs import evdev
@@ -84,6 +84,7 @@ def test_after_a_drop_everything_up_to_the_next_report_is_void() -> None:
     assert parser.feed(second) == Batch((KeyChange(A, True, 0),))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=400), st.integers(1, 50))
 def test_garbage_is_only_ever_key_changes(data: bytes, piece: int) -> None:
     parser = EventParser()

@@ -83,9 +83,16 @@ def test_another_key_in_between_takes_it_back(rig: Rig) -> None:
     assert rig.type(" ", 100) is not None
     rig.type("f", 200)
     assert rig.at(400) is None
-    rig.type("G", 500)
+
+
+def test_two_dangerous_keys_do_not_confirm_each_other(rig: Rig) -> None:
+    rig.type("G", 0)
+    rig.type("f", 100)
+    assert rig.at(500) is None
     rig.type("f", 600)
-    assert rig.at(1000) is None
+    confirmed = rig.at(1000)
+    assert confirmed is not None
+    assert confirmed.event is Event.FAIL
 
 
 def test_an_emergency_stop_is_pressed_once(rig: Rig) -> None:
