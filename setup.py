@@ -108,7 +108,7 @@ setup(
             for pattern in (package, f"{package}.*")
         ]
     ),
-    package_data={"": ["py.typed", "**/*.yaml", "**/*.xml", "**/*.j2", "**/*.css", "**/*.rules"]},
+    package_data={"": ["py.typed", "**/*.yaml", "**/*.xml", "**/*.j2", "**/*.css", "**/*.npz", "**/*.rules"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),

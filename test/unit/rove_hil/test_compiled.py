@@ -91,7 +91,7 @@ def test_it_runs_as_python_for_debugging_and_does_the_same() -> None:
     joints.reset(space.home)
     positions = [joints.step(space.home + 0.1).position for _ in range(30)]
     code = (
-        "import numpy as np; from rove_core.joint_space import JointSpace; from rove_hil.joint_filter import JointFilter\n"
+        "from rove_core.joint_space import JointSpace; from rove_hil.joint_filter import JointFilter\n"
         "space = JointSpace.load('iron_r01'); joints = JointFilter(space, 0.005); joints.reset(space.home)\n"
         "for _ in range(30): output = joints.step(space.home + 0.1)\n"
         "print(output.position.tobytes().hex())"
