@@ -9,7 +9,7 @@ import pytest
 
 from rove_core.clocks import NS_PER_S
 from rove_hil.mocap_replay import arrivals_ns
-from rove_hil.playout import Playout
+from rove_hil.playout import CARRY_NS, MAX_WAIT_NS, Playout
 
 LATENCIES = Path(__file__).parents[2] / "data/mocap/headset_video_latency_ms.npz"
 FRAME_NS = NS_PER_S // 72
@@ -57,3 +57,26 @@ def test_the_delay_is_the_latency_of_a_quiet_network() -> None:
     for frame in range(200):
         playout.take(frame * FRAME_NS, frame * FRAME_NS + 60_000_000)
     assert playout.ahead_ns(199 * FRAME_NS + 60_000_000) == pytest.approx(0, abs=1000)
+
+
+def test_frames_that_come_late_again_and_again_are_waited_for() -> None:
+    playout, quiet = Playout(), Playout()
+    for frame in range(600):
+        source_ns = frame * FRAME_NS
+        quiet.take(source_ns, source_ns + 60_000_000)
+        if frame % 16 not in (1, 2, 3, 4):  # four of sixteen arrive together with the next
+            playout.take(source_ns, source_ns + 60_000_000)
+    assert quiet.delay_ns == pytest.approx(60_000_000, abs=1e5)
+    # 70 ms between frames; 30 ms are bridged by carrying motion on.
+    assert playout.delay_ns == pytest.approx(60_000_000 + 5 * FRAME_NS - CARRY_NS, abs=5e6)
+
+
+def test_one_very_late_frame_does_not_make_the_operator_wait_for_long() -> None:
+    playout = Playout()
+    worst_ns = 0.0
+    for frame in range(1200):
+        late_ns = 300_000_000 if frame == 600 else 0
+        playout.take(frame * FRAME_NS, frame * FRAME_NS + 60_000_000 + late_ns)
+        worst_ns = max(worst_ns, playout.delay_ns)
+    assert worst_ns < 60_000_000 + 1.1 * MAX_WAIT_NS
+    assert playout.delay_ns < 75_000_000
