@@ -78,6 +78,7 @@ EXTRAS = {
         "pre-commit",
         "pytest",
         "pytest-timeout",
+        "pytest-xdist",
         "ruff",
         "types-PyYAML",
     ],
@@ -141,6 +142,7 @@ setup(
         "rove.session_summaries": ["episodes = rove_recorder.summary:summarise"],
         "rove.benchmarks": [
             "filter = rove_hil.bench.filter:run",
+            "guard = rove_hil.bench.guard:run",
             "retarget = rove_hil.bench.retarget:run",
             "loop = rove_hil.bench.loop:run",
             "takeover = rove_hil.bench.takeover:run",
