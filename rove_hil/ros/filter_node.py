@@ -16,14 +16,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 from rove_msgs.msg import ActionChunk, CommandTrace, ControlMode, TeleopTarget
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool
 
 from rove_core.chunks import Chunk
 from rove_core.clocks import NS_PER_S
-from rove_core.errors import ConfigError, JointNameError, PolicyError, RoveError
+from rove_core.errors import ConfigError, PolicyError, RoveError
 from rove_core.joint_space import FloatArray, JointSpace
 from rove_core.modes import Mode, Source
 from rove_core.ros import stamps, topics
@@ -39,6 +38,7 @@ from rove_hil.relaxation import Relaxation
 from rove_hil.ros import filter_messages as messages
 from rove_hil.ros.command_output import command_output
 from rove_hil.ros.filter_parameters import FilterParameters
+from rove_hil.ros.measured_joints import MeasuredJoints
 
 # How many of the last ticks the diagnostics look at: ten seconds at 200 Hz.
 TICKS_KEPT = 2000
@@ -74,10 +74,8 @@ class FilterNode(RoveNode):
         self._modes: deque[ModeState] = deque(maxlen=MAILBOX)
         self._chunks: deque[Chunk] = deque(maxlen=MAILBOX)
         self._operators: deque[OperatorTarget] = deque(maxlen=MAILBOX)
-        self._states: deque[JointState] = deque(maxlen=1)
+        self._measured = MeasuredJoints(self._space)
         self._ready = False
-        self._order: npt.NDArray[np.intp] | None = None
-        self._wrong_names = ""
         self._tick = 0
         self._overruns = 0
         self._lateness_us: deque[float] = deque(maxlen=TICKS_KEPT)
@@ -88,7 +86,7 @@ class FilterNode(RoveNode):
         self._output = command_output(self, self._space, p.output, p.output_topic, p.output_joints, self._period_ns)
         self._relaxes = self.create_publisher(Bool, p.relax_topic, topics.QOS_ESTOP) if p.relax_topic else None
         self._traces = self.create_publisher(CommandTrace, topics.COMMAND_TRACE, topics.QOS_COMMAND_TRACE)
-        self.create_subscription(JointState, topics.JOINT_STATES, self._on_state, topics.QOS_JOINT_STATES)
+        self.create_subscription(JointState, topics.JOINT_STATES, self._measured.take, topics.QOS_JOINT_STATES)
         self.create_subscription(ControlMode, topics.MODE, self._on_mode, topics.QOS_MODE)
         self.create_subscription(ActionChunk, topics.CHUNK, self._on_chunk, topics.QOS_CHUNK)
         self.create_subscription(TeleopTarget, topics.TELEOP_TARGET, self._on_teleop, topics.QOS_TELEOP_TARGET)
@@ -109,9 +107,6 @@ class FilterNode(RoveNode):
         self._thread.join(JOIN_S)
 
     # Mailboxes: called by the executor
-
-    def _on_state(self, msg: JointState) -> None:
-        self._states.append(msg)
 
     def _on_mode(self, msg: ControlMode) -> None:
         try:
@@ -212,7 +207,10 @@ class FilterNode(RoveNode):
 
     def _start(self) -> bool:
         """Begin at the measured joints; false until they came, for ever when their names are not the robot's."""
-        self._ready = self._begin_at(self._measured())
+        known = self._measured.wrong_names
+        self._ready = self._begin_at(self._measured.position())
+        if self._measured.wrong_names != known:
+            self.get_logger().fatal(f"{topics.JOINT_STATES}: {self._measured.wrong_names}; no command will be sent")
         if self._ready:
             self.get_logger().info("commands begin at the measured joint positions")
             if self._relaxes is not None:
@@ -230,7 +228,7 @@ class FilterNode(RoveNode):
 
     def _look_where_the_robot_is(self, now_ns: int) -> None:
         """Nobody drives and the robot was put elsewhere: begin anew there, so that no command pulls it back."""
-        mode, measured = self._arbiter.mode, self._measured()
+        mode, measured = self._arbiter.mode, self._measured.position()
         if self._relaxation.relaxed:
             self._begin_at(measured)
         elif measured is None or (mode is not None and mode.mode is not Mode.IDLE):
@@ -249,28 +247,9 @@ class FilterNode(RoveNode):
             return
         relaxed = self._relaxation.relaxed
         if not relaxed:
-            self._begin_at(self._measured())
+            self._begin_at(self._measured.position())
         self._relaxes.publish(Bool(data=relaxed))
         self.get_logger().warning("fault: the driver relaxes" if relaxed else "the driver takes hold again")
-
-    def _measured(self) -> FloatArray | None:
-        """The newest joint positions [rad], shape (dim,); None when there are none that can be used."""
-        if self._wrong_names or not self._states:
-            return None
-        msg = self._states[-1]
-        if self._order is None:
-            try:
-                self._order = self._space.order_of(msg.name)
-            except JointNameError as error:
-                self._wrong_names = str(error)
-                self.get_logger().fatal(f"{topics.JOINT_STATES}: {error}; no command will be sent")
-                return None
-        position = np.array(msg.position)
-        if position.shape != self._order.shape or not np.isfinite(position).all():
-            self._unreadable += 1
-            self._states.clear()
-            return None
-        return position[self._order]
 
     def _publish(self, now_ns: int, decision: Decision, output: FilterOutput, step_us: float) -> None:
         stamp = stamps.to_msg(self.ros_now_ns())
@@ -303,11 +282,11 @@ class FilterNode(RoveNode):
             "work_p99_us": round(float(np.percentile(work, 99)), 1) if work else "",
             "hold_reason": self._last_reason,
             "held_back_ticks": self._held_back_ticks,
-            "unreadable_messages": self._unreadable,
+            "unreadable_messages": self._unreadable + self._measured.unreadable,
         }
         values |= {name: getattr(counters, name) for name in type(counters).__slots__}  # type: ignore[attr-defined]
-        if self._wrong_names:
-            return ERROR, self._wrong_names, values
+        if self._measured.wrong_names:
+            return ERROR, self._measured.wrong_names, values
         if not self._ready:
             return WARN, f"waiting for {topics.JOINT_STATES}", values
         return OK, self._last_reason or "driving", values
