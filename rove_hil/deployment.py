@@ -101,6 +101,8 @@ class Settings:
         model: the robot's joints, by name or YAML file.
         policy: folder of the bundle; None for demonstrations.
         operator: "scripted:PROFILE", "mocap:URL" or "none".
+        operator_name: who the operator is, as measured by `rove mocap calibrate`; "" for a body like the robot's.
+        mocap_key, mocap_own_key: files with the source's public key and the robot's own pair; "" for an open wire.
         supervisor: "scripted", "keyboard", "pedal" or "none" (somebody else presses, through topics).
         pedals, joys: devices of the mapping that people press, each as NAME or NAME=WHERE.
         mapping: what keys, pedals and buttons mean; None: as shipped.
@@ -118,6 +120,9 @@ class Settings:
     task: str = "whiteboard"
     policy: Path | None = None
     operator: str = "none"
+    operator_name: str = ""
+    mocap_key: str = ""
+    mocap_own_key: str = ""
     supervisor: str = "none"
     takeover_way: str = "absolute"
     takeover_groups: tuple[str, ...] = ()
@@ -141,7 +146,7 @@ class Settings:
         kind, _, detail = self.operator.partition(":")
         if kind not in ("scripted", "mocap", "none") or (kind in ("scripted", "mocap")) != bool(detail):
             raise ConfigError(
-                f"operator '{self.operator}'", "use scripted:PROFILE, mocap:URL (tcp://host:port) or none"
+                f"operator '{self.operator}'", "use scripted:PROFILE, mocap:URL (tcp://host:port, isaac ...) or none"
             )
         if self.supervisor not in ("scripted", "keyboard", "pedal", "none"):
             raise ConfigError(f"supervisor '{self.supervisor}'", "use scripted, keyboard, pedal or none")
@@ -174,6 +179,9 @@ class Settings:
                 task=text["task"],
                 policy=bundle_folder(policy),
                 operator=text["operator"],
+                operator_name=text["operator_name"],
+                mocap_key=text["mocap_key"],
+                mocap_own_key=text["mocap_own_key"],
                 takeover_way=text["takeover_way"],
                 takeover_groups=tuple(name for name in text["takeover_groups"].split(",") if name),
                 supervisor=text["supervisor"] or ("scripted" if text["robot"] == "sim" else "none"),
@@ -230,6 +238,9 @@ ARGUMENTS: Mapping[str, tuple[str, str]] = {
     "policy": ("whiteboard", "folder of a policy bundle, name of a shipped one (whiteboard, toaster), or none"),
     "instruction": ("", "what the policy is told; empty for the task's usual one"),
     "operator": ("scripted:typical", "scripted:PROFILE, mocap:URL or none"),
+    "operator_name": ("", "who the operator is, as measured by `rove mocap calibrate`; empty: built like the robot"),
+    "mocap_key": ("", "file with the public key of the motion-capture source; empty: an open wire"),
+    "mocap_own_key": ("", "file with the robot's own key pair, for a source that knows its receivers"),
     "supervisor": ("", "scripted, pedal, or none (people press through topics or `rove keyboard`); empty: what fits"),
     "takeover_way": ("absolute", "how the operator's motion becomes the robot's: absolute, clutch or blended"),
     "takeover_groups": ("", "joint groups that the operator drives in a takeover, comma-separated; empty: all"),
@@ -358,7 +369,12 @@ def _stack(settings: Settings) -> list[NodeSpec]:
         _node("rove_hil", "rove_recorder", "recorder_node", Phase.STACK, recording, **again),
     ]
     if settings.operator != "none":
-        parameters = robot | {"mocap_url": settings.mocap_url}
+        parameters = robot | {
+            "mocap_url": settings.mocap_url,
+            "operator_name": settings.operator_name,
+            "source_key": settings.mocap_key,
+            "own_key": settings.mocap_own_key,
+        }
         nodes.append(_node("rove_hil", "rove_hil", "retarget_node", Phase.STACK, parameters, **again))
     if settings.policy is not None and not settings.demonstrations:
         parameters = robot | {"bundle": str(settings.policy), "device": settings.device}

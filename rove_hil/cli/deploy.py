@@ -44,6 +44,11 @@ def deploy(
     operator: Annotated[
         str, typer.Option(help="scripted:PROFILE (expert, typical, clumsy), mocap:URL or none.")
     ] = "none",
+    operator_name: Annotated[
+        str, typer.Option(help="Who, as measured by `rove mocap calibrate`.", show_default="built like the robot")
+    ] = "",
+    mocap_key: Annotated[str, typer.Option(help="Public key of the motion-capture source (.key).")] = "",
+    mocap_own_key: Annotated[str, typer.Option(help="The robot's own key pair (.key_secret).")] = "",
     supervisor: Annotated[
         str | None, typer.Option(help="scripted, keyboard, pedal or none.", show_default="fits the operator")
     ] = None,
@@ -102,6 +107,9 @@ def deploy(
         task=task,
         policy=bundle_folder(policy),
         operator=operator,
+        operator_name=operator_name,
+        mocap_key=mocap_key,
+        mocap_own_key=mocap_own_key,
         supervisor=supervisor,
         takeover_way=takeover_way,
         takeover_groups=tuple(name for name in takeover_groups.split(",") if name),
