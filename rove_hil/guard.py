@@ -216,8 +216,10 @@ class Guard:
         end, half = 0.5 * (low + high), 0.5 * (high - low)
         step = end - motion.position
         way = np.abs(step) + half
-        again = [pair in self._braked for pair in here.pair.tolist()]
-        needed = smallest + RELEASE_GAP_M * (again & (here.gap > smallest + 2 * RELEASE_GAP_M))
+        needed = smallest
+        if self._braked:
+            again = [pair in self._braked for pair in here.pair.tolist()]
+            needed = smallest + RELEASE_GAP_M * (again & (here.gap > smallest + 2 * RELEASE_GAP_M))
         # First order, less what the second can take: half of angle times way.
         bend = 0.5 * (self._clearance.reach[here.pair] @ way) * ((here.jacobian != 0) @ way)
         least = here.gap + np.minimum(here.jacobian @ step, 0.0) - np.abs(here.jacobian) @ half - bend
