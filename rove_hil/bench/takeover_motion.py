@@ -58,4 +58,4 @@ def rollout(space: JointSpace, t_s: FloatArray) -> FloatArray:
     """What the policy wants at times `t_s` (n,) [s]: shape (n, dim) [rad]."""
     middle = (space.lower + space.upper) / 2
     reach = np.minimum(POLICY_RAD, (space.upper - space.lower) / 4)
-    return middle + reach * np.sin(2 * np.pi * POLICY_HZ * t_s[:, None])
+    return np.asarray(middle + reach * np.sin(2 * np.pi * POLICY_HZ * t_s[:, None]))

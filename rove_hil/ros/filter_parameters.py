@@ -24,9 +24,9 @@ class FilterParameters(ConfigModel):
     robot: str = Field("iron_r01", description="robot name or YAML file")
     rate_hz: float = Field(200.0, ge=10, le=1000, description="commands per second [Hz]")
     margin_rad: float = Field(0.002, ge=0, le=0.1, description="kept from the joints' position limits [rad]")
-    handover_s: float = Field(0.4, ge=0.02, le=5, description="time constant of a hand-over's offset [s]")
+    handover_s: float = Field(0.2, ge=0.02, le=5, description="time constant of a hand-over's offset [s]")
     handover_groups: tuple[str, ...] = Field(
-        ("left_hand=0.15", "right_hand=0.15"), description="joint groups with another time constant, group=seconds"
+        ("left_hand=0.1", "right_hand=0.1"), description="joint groups with another time constant, group=seconds"
     )
     chunk_join_s: float = Field(0.1, ge=0.01, le=2, description="time constant by which a new chunk joins [s]")
     mode_timeout_s: float = Field(0.5, ge=0.05, le=10, description="supervisor silent for longer than this: hold [s]")
