@@ -137,7 +137,8 @@ class KeyboardNode(RoveNode):
         if self._mode is None:
             self._show("waiting for supervisor_node")
             return
-        hints = f"  !! {self._lost}" if self._lost else ""
+        problems = [problem for problem in (self._presser.problem, self._lost) if problem]
+        hints = f"  !! {'; '.join(problems)}" if problems else ""
         if self._mode.mode == ControlMode.MODE_ALIGNING:
             ready = "operator ready" if self._mode.operator_ready else "operator not ready"
             hints += f"  [{'aligned' if self._mode.gate_met else 'not aligned'}, {ready}]"

@@ -6,6 +6,7 @@ from pydantic import Field
 from rove_msgs.msg import ControlMode, SupervisorEvent
 from rove_msgs.srv import StartEpisode
 
+from rove_core.clocks import NS_PER_S
 from rove_core.config import ConfigModel
 from rove_core.modes import Event, Mode, Stage
 from rove_core.ros import stamps, topics
@@ -13,6 +14,9 @@ from rove_core.ros.node import RoveNode
 from rove_hil.inputs.button import Press, Seen
 from rove_hil.progress import Progress
 from rove_hil.session_plan import SessionPlan
+
+# The supervisor's heartbeat comes twenty times a second: after this it is not there, whatever discovery knows [s].
+SILENT_S = 1.0
 
 # Facts on /rove/events that nobody pressed: a device came or went.
 DEVICE_LOST_EVENT, DEVICE_BACK_EVENT = "device_lost", "device_back"
@@ -47,12 +51,15 @@ class Presser:
         self._given = given
         self._requests = node.create_publisher(SupervisorEvent, topics.EVENT_REQUEST, topics.QOS_EVENTS)
         self._start = node.create_client(StartEpisode, topics.START_EPISODE)
+        self._clock = node.clock
         self._seen = Seen()
+        self._heard_ns: int | None = None
         self.progress = Progress(given.plan())
 
     def saw(self, mode: ControlMode, now_s: float) -> str:
         """The supervisor published its mode. The line of an attempt that ended with it, else ""."""
         word = Mode.from_number(mode.mode)
+        self._heard_ns = self._clock.now_ns()
         self._seen = Seen(word, mode.episode_id)
         return self.progress.update(now_s, word, Stage(mode.stage), mode.episode_id, mode.event, mode.start_stage)
 
@@ -61,18 +68,27 @@ class Presser:
         """The mode and attempt that somebody who presses now has seen."""
         return self._seen
 
-    def send(self, press: Press) -> str:
-        """Send one press without waiting for the answer, which comes on /rove/events. Why it was not sent, or ""."""
-        if press.event is Event.START:
-            return self._open(press)
-        if not self._requests.get_subscription_count():
-            return f"{press.event}: nobody listens: supervisor_node is not there"
-        self._requests.publish(_request(press))
-        return ""
+    @property
+    def problem(self) -> str:
+        """Why presses lead to nothing now, "" when they do."""
+        if self._heard_ns is None:
+            return "supervisor_node is not there"
+        silent_s = (self._clock.now_ns() - self._heard_ns) / NS_PER_S
+        return f"supervisor_node has been silent for {silent_s:.0f} s" if silent_s > SILENT_S else ""
 
-    def _open(self, press: Press) -> str:
-        if not self._start.service_is_ready():
-            return "nobody listens: supervisor_node is not there"
+    def send(self, press: Press) -> str:
+        """Send one press without waiting for the answer, which comes on /rove/events. Why there will be none, or ""."""
+        problem = self.problem
+        if press.event is not Event.START:
+            # Also into silence: an emergency stop may still be heard.
+            self._requests.publish(_request(press))
+        elif self._start.service_is_ready() and not problem:
+            self._open(press)
+        else:
+            problem = problem or f"{topics.START_EPISODE} is not there"
+        return f"{press.event}: {problem}" if problem else ""
+
+    def _open(self, press: Press) -> None:
         given = self._given
         request = StartEpisode.Request(
             task=given.task,
@@ -84,7 +100,6 @@ class Presser:
             device=press.device,
         )
         self._start.call_async(request)
-        return ""
 
 
 def _request(press: Press) -> SupervisorEvent:

@@ -42,7 +42,7 @@ class World(Node):
         super().__init__("world")
         self.mode = ControlMode(mode=ControlMode.MODE_ROLLOUT, episode_id="e1", epoch=7)
         self.buttons = [0]
-        self.joy_speaks = True
+        self.joy_speaks = self.supervisor_speaks = True
         self.requests: list[SupervisorEvent] = []
         self.facts: list[SupervisorEvent] = []
         self.started: list[StartEpisode.Request] = []
@@ -63,7 +63,8 @@ class World(Node):
         return response
 
     def _speak(self) -> None:
-        self._modes.publish(self.mode)
+        if self.supervisor_speaks:
+            self._modes.publish(self.mode)
         if self.joy_speaks:
             joy = Joy(axes=[0.0], buttons=self.buttons)
             joy.header.stamp = self.get_clock().now().to_msg()
@@ -174,6 +175,20 @@ def test_a_pedal_starts_attempts_and_a_controller_says_that_the_operator_is_read
     ready = rig.world.requests[0]
     assert (ready.event, ready.device) == ("operator_ready", "joy:headset/button_0")
     assert (ready.expected_mode, ready.episode_id) == (Mode.ALIGNING.number, "e2")
+
+
+def test_a_supervisor_that_falls_silent_is_no_start_and_still_an_emergency_stop(rig: Rig) -> None:
+    rig.plug_in()
+    rig.world.mode = ControlMode()
+    assert rig.activate()
+    assert rig.node._presser.problem == ""
+    rig.world.supervisor_speaks = False
+    rig.until(lambda: rig.node._presser.problem == "supervisor_node has been silent for 1 s")
+    rig.key("KEY_A", 1)
+    rig.key("KEY_B", 1)
+    rig.until(lambda: bool(rig.world.requests))
+    assert rig.world.requests[0].event == "estop"
+    assert rig.world.started == []
 
 
 def test_devices_that_go_and_come_back_are_facts_and_an_error_meanwhile(rig: Rig) -> None:
