@@ -86,14 +86,6 @@ class ButtonState:
         self._tap: Event | None = None
         self._seen = Seen()
 
-    @property
-    def due_ns(self) -> int | None:
-        """When `poll` has something to do (control clock [ns]), None for not before the next change."""
-        due = [self._hold[1]] if self._hold else []
-        if self._raw is not None and self._raw[0] is not self._down:
-            due.append(self._quiet_ns)
-        return min(due, default=None)
-
     def change(self, down: bool, moment: Moment) -> list[Press]:
         """The button went down or up."""
         # What the contact had come to before counts, also when nobody had time to poll.

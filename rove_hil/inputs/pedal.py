@@ -41,11 +41,6 @@ class Pedal:
         """The open device, None while it is missing."""
         return self._device
 
-    @property
-    def due_ns(self) -> int | None:
-        """When `poll` has something to do, control clock [ns]."""
-        return min((due for state in self._buttons.values() if (due := state.due_ns) is not None), default=None)
-
     def attach(self) -> Path:
         """Find and open the device; its path.
 
