@@ -6,7 +6,7 @@ offset between the two clocks is just part of that delay.
 
 How long a delay: the mean latency, and as much more as late frames need so that motion is carried on for no longer than
 `CARRY_NS` until they come. A quiet network is played at its latency; the measured wireless headset (every 0.2 s a frame
-comes 65 ms late, and pushes the next two back) some 30 ms later, instead of stopping the robot five times a second.
+comes 65 ms late, and pushes the next two back) some 50 ms later, instead of stopping the robot five times a second.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from rove_core.clocks import NS_PER_S
 
 # The delay follows its aim with this time constant: slower than jitter, faster than a clock's drift [s].
 FOLLOW_S = 1.0
-# How long a human's motion can be carried on from the last frame: at .03 s it is off by 15 mrad in a fast stroke.
-CARRY_NS = 30 * NS_PER_S // 1000
+# How long a human's motion can be carried on from the last frame, a headset's next one included: then it is off by
+# 15 mrad in a fast stroke, and twice that after 30 ms.
+CARRY_NS = 20 * NS_PER_S // 1000
 # Lateness is forgotten with this time constant [s]: several bursts of a busy wireless network.
 LATE_S = 2.0
-# What is waited for late frames at most: an operator notices 50 ms more.
-MAX_WAIT_NS = 50 * NS_PER_S // 1000
+# What is waited for late frames at most: an operator notices it, but less than a robot that stops for every one.
+MAX_WAIT_NS = 60 * NS_PER_S // 1000
 # A latency this far from the delay is another clock or another network, not jitter: begin anew with it.
 JUMP_NS = NS_PER_S // 2
 # Two samples further apart than this are not one motion.

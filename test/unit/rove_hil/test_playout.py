@@ -67,7 +67,7 @@ def test_frames_that_come_late_again_and_again_are_waited_for() -> None:
         if frame % 16 not in (1, 2, 3, 4):  # four of sixteen arrive together with the next
             playout.take(source_ns, source_ns + 60_000_000)
     assert quiet.delay_ns == pytest.approx(60_000_000, abs=1e5)
-    # 70 ms between frames; 30 ms are bridged by carrying motion on.
+    # 70 ms between frames; 20 ms are bridged by carrying motion on.
     assert playout.delay_ns == pytest.approx(60_000_000 + 5 * FRAME_NS - CARRY_NS, abs=5e6)
 
 
