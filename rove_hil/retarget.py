@@ -20,7 +20,7 @@ from rove_core.joint_space import FloatArray, JointSpace
 from rove_hil.hand_shape import HandShapes
 from rove_hil.kinematics import Kinematics
 from rove_hil.mocap import MocapFrame, Tracked
-from rove_hil.operator_calibration import OperatorCalibration, Targets, targets_of
+from rove_hil.operator_calibration import OperatorCalibration, Targets, matrix_of, targets_of
 from rove_hil.pose_tasks import BodyTasks, HandTasks, Weights
 from rove_hil.target_smoother import TargetSmoother
 from rove_hil.velocity_damper import Inequalities, VelocityDamper
@@ -140,7 +140,7 @@ class Retargeter:
         upper = np.minimum(self._space.upper, self._q + reach)
         q = self._q.copy()
         steps = max(STEPS_ACQUIRING - self._steps_taken, 1) if acquiring else STEPS_TRACKING
-        held = self._descend(q, self._smooth(frame, dt_s), lower, upper, steps, out_of_time)
+        held = self._descend(q, self._smooth(frame, wanted, dt_s), lower, upper, steps, out_of_time)
         if held:
             if acquiring and np.isfinite(q).all():
                 self._q = q
@@ -157,16 +157,17 @@ class Retargeter:
         nowhere = dict.fromkeys(self._space.groups, False)
         return RetargetResult(self._q.copy(), np.inf, False, np.inf, np.inf, nowhere, reason)
 
-    def _smooth(self, frame: MocapFrame, dt_s: float) -> Targets:
-        """The targets of `frame` without the tracker's noise."""
+    def _smooth(self, frame: MocapFrame, wanted: Targets, dt_s: float) -> Targets:
+        """The targets `wanted` of `frame` without the tracker's noise."""
         quats = np.concatenate([frame.head_quat[None], frame.wrist_quats])
         quats[(quats * self._last_quats).sum(axis=1) < 0.0] *= -1.0  # the same rotations, from the near side
         self._last_quats = quats
-        quats = self._turns.smooth(quats, dt_s)
-        quats /= np.linalg.norm(quats, axis=1, keepdims=True)
-        frame = dataclasses.replace(frame, head_quat=quats[0], wrist_quats=quats[1:])
-        targets = targets_of(frame, self._calibration, self._hand_shapes)
-        return targets.with_points(self._points.smooth(targets.points(), dt_s))
+        head, left, right = self._turns.smooth(quats, dt_s)
+        return dataclasses.replace(
+            wanted.with_points(self._points.smooth(wanted.points(), dt_s)),
+            head_rotation=matrix_of(head / np.linalg.norm(head)),
+            palm_rotations=np.array([matrix_of(quat / np.linalg.norm(quat)) for quat in (left, right)]),
+        )
 
     def _descend(
         self,
