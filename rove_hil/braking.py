@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from rove_core.joint_space import FloatArray, JointSpace
 
@@ -43,15 +44,16 @@ class Braking:
         self._v_max, self._a_max, self._jerk = space.max_velocity, space.max_acceleration, space.max_jerk
         self._a_step = np.array([[-1.0], [1.0]]) * self._jerk * dt_s
 
-    def ends(self, motion: CommandState) -> tuple[FloatArray, FloatArray]:
-        """Lowest and highest position of rest [rad] when every joint brakes after one more free tick."""
+    def ends(self, motion: CommandState, held: npt.NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]:
+        """Lowest and highest position of rest [rad] when joints brake after one more tick, free for all but `held`."""
         dt_s = self._dt_s
         a = np.minimum(np.maximum(motion.acceleration + self._a_step, -self._a_max), self._a_max)
         v = np.minimum(np.maximum(motion.velocity + a * dt_s, -self._v_max), self._v_max)
         low, high = motion.position + v * dt_s + self.stop_distance(v, a)
         late = np.abs(motion.velocity) + (np.abs(motion.acceleration) + 0.5 * self._jerk * dt_s) * dt_s
         late *= max(_ROUNDING_TICKS * dt_s, _ROUNDING_S)
-        return np.minimum(low - late, motion.rest), np.maximum(high + late, motion.rest)
+        low, high = np.minimum(low - late, motion.rest), np.maximum(high + late, motion.rest)
+        return np.where(held, motion.rest, low), np.where(held, motion.rest, high)
 
     def stop_distance(self, velocity: FloatArray, acceleration: FloatArray | float) -> FloatArray:
         """Way to rest [rad] of the time-optimal stop from `velocity` and `acceleration`, shapes (..., dim).

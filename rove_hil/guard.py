@@ -47,6 +47,8 @@ BoolArray = npt.NDArray[np.bool_]
 SLOW_GAP_M = 0.005
 # Pairs are looked at this much further away [m] than the joints need to stop.
 LOOK_M = 0.02
+# Stops shorter than this [m], all joints added up, are not measured more exactly: looking at more pairs costs less.
+COARSE_M = 0.15
 # A pair that brakes is free again when its gap would stay above this [m].
 RELEASE_GAP_M = 0.001
 # Being too near may become worse by this [m] through rounding and turning before joints are braked for it.
@@ -115,8 +117,7 @@ class Guard:
         good = np.isfinite(target) & np.isfinite(velocity)
         if not good.all():
             target, velocity = np.where(good, target, motion.rest), np.where(good, velocity, 0.0)
-        low, high = self._braking.ends(motion)
-        low, high = np.where(held, motion.rest, low), np.where(held, motion.rest, high)
+        low, high = self._braking.ends(motion, held)
         reach = self._stopping_reach(motion, low, high)
         here = self._clearance.rows(motion.position, LOOK_M + reach)
         if not len(here):
@@ -127,8 +128,8 @@ class Guard:
         velocity = velocity * share
         aim = pulled + velocity * self._dt_s + self._braking.stop_distance(velocity, 0.0)
         spare = AIM_RAD + np.abs(motion.velocity) * (AIM_TICKS * self._dt_s)
-        low = np.where(held, low, np.maximum(low, np.minimum(aim - spare, motion.rest)))
-        high = np.where(held, high, np.minimum(high, np.maximum(aim + spare, motion.rest)))
+        low = np.maximum(low, np.minimum(aim - spare, motion.rest))
+        high = np.minimum(high, np.maximum(aim + spare, motion.rest))
         brake, worst = self._judge(here, smallest, motion, low, high, reach, np.sign(aim - motion.position))
         self._braked = frozenset(worst)
         return Verdict(pulled, velocity, brake, self._tell([*worst, *here.pair[slowing].tolist()]))
@@ -168,6 +169,9 @@ class Guard:
 
     def _stopping_reach(self, motion: CommandState, low: FloatArray, high: FloatArray) -> FloatArray:
         """How much smaller each gap can become until joints rest between `low` and `high` [m], shape (pairs,)."""
+        bound = np.asarray(self._clearance.reach @ np.maximum(high - motion.position, motion.position - low))
+        if bound.max() < COARSE_M:
+            return bound
         end, half = 0.5 * (low + high), 0.5 * (high - low)
         poses = np.concatenate((motion.position[None], self._samples(motion, end)))
         return CURVED * self._clearance.travel(poses) + self._clearance.reach @ half

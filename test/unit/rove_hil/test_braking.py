@@ -13,6 +13,7 @@ SPACE = JointSpace.load("iron_r01")
 # A twentieth of a millimetre at a hand.
 TOLERANCE_RAD = 1e-4
 NOBODY = np.zeros(SPACE.dim)
+HELD = np.zeros(SPACE.dim, dtype=np.bool_)
 
 
 @pytest.mark.parametrize("rate_hz", [100, 200, 500])
@@ -27,7 +28,7 @@ def test_whatever_the_filter_does_next_it_can_rest_between_the_ends(rate_hz: int
         if tick % 40 == 0:
             target = np.where(rng.random(SPACE.dim) < 0.5, rng.uniform(SPACE.lower, SPACE.upper), target)
         low, high = braking.ends(
-            CommandState(joint_filter.position, velocity, acceleration, joint_filter.rest_position)
+            CommandState(joint_filter.position, velocity, acceleration, joint_filter.rest_position), HELD
         )
         output = joint_filter.step(target, brake=rng.random(SPACE.dim) < 0.2)
         velocity, acceleration = output.velocity, output.acceleration
@@ -36,7 +37,7 @@ def test_whatever_the_filter_does_next_it_can_rest_between_the_ends(rate_hz: int
 
 
 def test_the_ends_of_an_arm_at_rest_are_a_milliradian_away_at_most() -> None:
-    low, high = Braking(SPACE, 0.005).ends(CommandState(SPACE.home, NOBODY, NOBODY, SPACE.home))
+    low, high = Braking(SPACE, 0.005).ends(CommandState(SPACE.home, NOBODY, NOBODY, SPACE.home), HELD)
     arm = SPACE.groups["left_arm"]
     assert np.abs(low - SPACE.home)[arm].max() < 1e-3
     assert np.abs(high - SPACE.home)[arm].max() < 1e-3
