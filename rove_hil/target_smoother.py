@@ -5,9 +5,9 @@ A low-pass filter that removes them would lag behind every motion. Here the gain
 distance from the smoothed value to the new one: what is within the noise moves it slowly, what is clearly larger is
 followed at once,
 
-    x <- x + k e,   k = k0 + (1 - k0) min(1, |e| / (4 sigma))^4,   k0 = 1 - exp(-dt / .15 s),
+    x <- x + k e,   k = k0 + (1 - k0) min(1, |e| / (5 sigma))^4,   k0 = 1 - exp(-dt / .15 s),
 
-so that the lag never exceeds 2.2 sigma whatever the speed. sigma, the noise, is measured: by how far a sample
+so that the lag never exceeds 2.7 sigma whatever the speed. sigma, the noise, is measured: by how far a sample
 lies off the line between its neighbours, averaged over half a second. Motion that is smooth at the frame rate has
 next to none, so data without noise pass nearly unchanged.
 """
@@ -21,7 +21,7 @@ from rove_core.joint_space import FloatArray
 # Time constant for what is within the noise [s].
 SETTLE_S = 0.15
 # Innovations of so many standard deviations are motion.
-MOTION_SIGMAS = 4.0
+MOTION_SIGMAS = 5.0
 # Time over which the noise is averaged [s].
 NOISE_WINDOW_S = 0.5
 # After a gap longer than this [s] the past says nothing.

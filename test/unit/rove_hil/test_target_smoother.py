@@ -28,9 +28,9 @@ def reaching(frames: int, seed: int = 1) -> np.ndarray:
     return 0.3 * np.sin(2 * np.pi * rate * np.arange(frames)[:, None, None] * DT_S + phase)
 
 
-def test_noise_on_a_point_at_rest_is_halved() -> None:
+def test_noise_on_a_point_at_rest_is_reduced_to_two_fifths() -> None:
     values = noise((600, 4, 3), 1e-3)
-    assert smoothed(values)[100:].std() < 0.5e-3
+    assert smoothed(values)[100:].std() < 0.4e-3
 
 
 def test_motion_without_noise_passes_within_a_fraction_of_a_millimetre() -> None:
@@ -45,7 +45,7 @@ def test_the_lag_is_bounded_at_every_speed(speed: float) -> None:
     sigma = 1e-3
     path = speed * DT_S * np.arange(600)[:, None, None] * np.ones((1, 4, 3)) / np.sqrt(3)
     lag = np.linalg.norm((smoothed(path + noise(path.shape, sigma)) - path)[200:].mean(axis=0), axis=1)
-    assert lag.max() < 2.5 * sigma
+    assert lag.max() < 3.0 * sigma
 
 
 def test_a_jump_is_followed_at_once_and_is_not_taken_for_noise() -> None:
