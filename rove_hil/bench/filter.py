@@ -42,7 +42,7 @@ Motion = Callable[[float], FloatArray]
 
 
 def run(quick: bool) -> dict[str, Any]:
-    """Measure. Takes 40 s, 10 s when `quick`.
+    """Measure. Takes 15 s, 6 s when `quick`.
 
     Raises:
         RoveError: ruckig is not installed.

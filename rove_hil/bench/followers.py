@@ -13,8 +13,8 @@ from rove_hil.joint_filter import JointFilter
 Follower = Callable[[FloatArray, FloatArray], FloatArray]
 """Target position [rad] and velocity [rad/s] of all joints to the next command [rad]."""
 
-# The plain limiter's gains [1/s]: as stiff as it can be without ringing at its jerk limit.
-LIMITER_POSITION_GAIN, LIMITER_VELOCITY_GAIN = 10.0, 40.0
+# The plain limiter's gains [1/s]: stiffer ones follow sines better and ring at the jerk limit after a step.
+LIMITER_POSITION_GAIN, LIMITER_VELOCITY_GAIN = 15.0, 60.0
 # Beyond this share of the limit ruckig refuses a target velocity: it could not be reached without overshoot.
 RUCKIG_VELOCITY_SHARE = 0.9
 
