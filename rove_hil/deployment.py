@@ -107,6 +107,8 @@ class Settings:
         pedals, joys: devices of the mapping that people press, each as NAME or NAME=WHERE.
         mapping: what keys, pedals and buttons mean; None: as shipped.
         takeover_way, takeover_groups: how, and of which joint groups (empty: all), the operator drives in a takeover.
+        guard: "self_collision" slows and holds what would run the robot into itself; "off".
+        workspace: YAML file of where the palms may be; "" for anywhere.
         instruction: what the policy is told; "" for the task's usual one.
         out_dir: the session's folder.
         speed: simulated seconds per second.
@@ -126,6 +128,8 @@ class Settings:
     supervisor: str = "none"
     takeover_way: str = "absolute"
     takeover_groups: tuple[str, ...] = ()
+    guard: str = "off"
+    workspace: str = ""
     instruction: str = ""
     episodes: int = 3
     seed: int = 0
@@ -184,6 +188,8 @@ class Settings:
                 mocap_own_key=text["mocap_own_key"],
                 takeover_way=text["takeover_way"],
                 takeover_groups=tuple(name for name in text["takeover_groups"].split(",") if name),
+                guard=text["guard"],
+                workspace=text["workspace"],
                 supervisor=text["supervisor"] or ("scripted" if text["robot"] == "sim" else "none"),
                 episodes=int(text["episodes"]),
                 seed=int(text["seed"]),
@@ -244,6 +250,8 @@ ARGUMENTS: Mapping[str, tuple[str, str]] = {
     "supervisor": ("", "scripted, pedal, or none (people press through topics or `rove keyboard`); empty: what fits"),
     "takeover_way": ("absolute", "how the operator's motion becomes the robot's: absolute, clutch or blended"),
     "takeover_groups": ("", "joint groups that the operator drives in a takeover, comma-separated; empty: all"),
+    "guard": ("off", "self_collision: slow and hold what would run the robot into itself; or off"),
+    "workspace": ("", "YAML file of where the palms may be; empty: anywhere"),
     "episodes": ("3", "attempts of a scripted supervisor"),
     "seed": ("0", "of scenes and scripted people"),
     "speed": ("1.0", "simulated seconds per second"),
@@ -363,7 +371,7 @@ def _stack(settings: Settings) -> list[NodeSpec]:
             "rove_hil",
             "filter_node",
             Phase.STACK,
-            robot | {"realtime_priority": REALTIME_PRIORITY},
+            robot | {"realtime_priority": REALTIME_PRIORITY, "guard": settings.guard, "workspace": settings.workspace},
             **again,
         ),
         _node("rove_hil", "rove_recorder", "recorder_node", Phase.STACK, recording, **again),

@@ -26,7 +26,7 @@ Targets = Callable[[float], tuple[FloatArray, FloatArray]]
 
 
 def run(quick: bool) -> dict[str, Any]:
-    """Measure. Takes 60 s, 15 s when `quick`."""
+    """Measure. Takes 30 s, 10 s when `quick`."""
     space = JointSpace.load("iron_r01")
     seconds = 3.0 if quick else 15.0
     motions = {

@@ -58,6 +58,12 @@ def deploy(
     takeover_groups: Annotated[
         str, typer.Option(help="Joint groups that the operator drives, comma-separated.", show_default="all")
     ] = "",
+    guard: Annotated[
+        str, typer.Option(help="self_collision: slow and hold what would run the robot into itself; or off.")
+    ] = "off",
+    workspace: Annotated[
+        Path | None, typer.Option(help="Where the palms may be (YAML).", show_default="anywhere")
+    ] = None,
     instruction: Annotated[str, typer.Option(help="What the policy is told.", show_default="fits the task")] = "",
     episodes: Annotated[int, typer.Option(min=1, help="Attempts.")] = 3,
     seed: Annotated[int, typer.Option(min=0, help="Seed of scenes and scripted people.")] = 0,
@@ -98,7 +104,9 @@ def deploy(
     if supervisor is None:
         supervisor = "scripted" if simulated and not operator.startswith("mocap") else "keyboard"
     if supervisor == "keyboard" and not sys.stdin.isatty():
-        raise ConfigError("a keyboard supervisor needs a terminal", "add --supervisor scripted (simulation) or none")
+        raise ConfigError(
+            "a keyboard supervisor needs a terminal", "add --supervisor scripted (simulation), pedal or none"
+        )
     session_dir = out / f"{datetime.now(UTC):%Y%m%dT%H%M%S}_{task}"
     settings = Settings(
         out_dir=session_dir.absolute(),
@@ -113,6 +121,8 @@ def deploy(
         supervisor=supervisor,
         takeover_way=takeover_way,
         takeover_groups=tuple(name for name in takeover_groups.split(",") if name),
+        guard=guard,
+        workspace=str(workspace.absolute()) if workspace else "",
         instruction=instruction,
         episodes=episodes,
         seed=seed,
