@@ -214,4 +214,3 @@ def elbows_of(shoulders: FloatArray, wrists: FloatArray, upper_arm: float, forea
         height = np.sqrt(max(upper_arm**2 - forward**2, 0.0))
         result[side] = shoulders[side] + forward * along + height * aside / np.linalg.norm(aside)
     return result
-
