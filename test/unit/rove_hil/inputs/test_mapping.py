@@ -91,7 +91,7 @@ def test_sections_that_are_left_out_are_as_shipped(given: Path) -> None:
         ("pedals: {p: {buttons: {KEY_AA: pause}}}", "pedals.p: no key 'KEY_AA'"),
         ("pedals: {p: {buttons: {BTN_SUOTH: pause}}}", "did you mean 'BTN_SOUTH'?"),
         ("pedals: {p: {button: {}}}", "unknown key 'pedals.p.button', did you mean 'buttons'?"),
-        ("pedals: {p: {buttons: {KEY_A: {presss: pause}}}}", "did you mean 'press'?"),
+        ("pedals: {p: {buttons: {KEY_A: {press_: pause}}}}", "did you mean 'press'?"),
         ("pedals: {p: {buttons: {KEY_A: {hold: estop}}}}", "buttons.KEY_A: an emergency stop acts at once"),
         ("pedals: {p: {buttons: {KEY_A: {press: estop, hold: pause}}}}", "an emergency stop acts at once"),
         ("pedals: {p: {buttons: {KEY_A: {release: fail}}}}", "'fail' is confirmed by holding"),
