@@ -18,9 +18,10 @@ state it keeps a *stop plan*: a finite sequence of accelerations, starting from 
 breaks no limit on the way. The invariant is "the stop plan is valid":
 
 1. After `reset` it is valid: a state from which no plan was found is replaced by one at rest, whose plan is empty.
-2. In each tick the tracking law proposes a successor state. If a valid plan *from the successor* is found, the
-   successor and its plan are taken. If not, the next acceleration of the plan in hand is executed; the rest of that
-   plan is a valid plan from there. Either way the tick breaks no limit and the invariant holds after it.
+2. In each tick the tracking law proposes an acceleration, which is cut to the jerk limit. If a valid plan *from the
+   successor state* is found (its check includes that state), the successor and its plan are taken. If not, the next
+   acceleration of the plan in hand is executed; the rest of that plan is a valid plan from there, and after its end
+   the joint is put exactly at rest. Either way the tick breaks no limit and the invariant holds after it.
 
 So safety rests on the check of a plan alone (`rove_hil.stop_plan`), never on the tracking law being right, and
 a law that proposes nonsense (or NaN) only makes the robot stop. A limit set inside by 1e-6 of itself absorbs rounding.
@@ -252,18 +253,19 @@ def _step_joint(joint: Joint, aim: float, aim_v: float, aim_a: float, brake: boo
     lowest, highest = min(max(lowest, down), most), max(min(highest, up), least)
     a = next_acceleration(joint, aim, aim_v, aim_a, lowest, highest)
 
-    # From here on nothing depends on the law being right.
+    # From here on nothing depends on the law being right: this tick keeps the jerk limit, the plan checks all others.
+    a = min(max(a, least), most)
     plan = plan_stop(joint, joint.p + joint.v + a, joint.v + a, a)
     if plan.found and not brake:
         keep_plan(joint, plan)
     else:
+        if plan_is_over(joint):
+            # At rest but for rounding, which would creep.
+            joint.v = joint.a = 0.0
         a = joint.a + planned_jerk(joint)
-        if brake and plan_is_over(joint):
-            # The plan has run out and ended at rest but for rounding, which would creep.
-            a = -joint.v
+        joint.plan_age += 1
         if not brake:
             limited |= LIMITED_POSITION
-        joint.plan_age += 1
     if abs(a) > joint.a_max * _AT_LIMIT:
         limited |= LIMITED_ACCELERATION
     if abs(a - joint.a) > _AT_LIMIT:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -103,6 +107,44 @@ def test_it_can_stop_from_any_state_that_it_reaches(rate_hz: float, seed: int) -
     assert joint_filter.at_rest
     np.testing.assert_allclose(emitted[-1], rest, atol=1e-9)
     np.testing.assert_array_equal(emitted[-1], emitted[-2])
+
+
+LAWLESS = """
+import dataclasses, sys
+import numpy as np
+from rove_core.joint_space import JointSpace
+from rove_hil import joint_filter
+
+rng = np.random.default_rng(0)
+joint_filter.next_acceleration = lambda joint, *_: rng.choice([np.inf, 1e300, np.nan, rng.normal() * joint.a_max])
+whole = JointSpace.load("iron_r01")
+part = {
+    field.name: value[3:9] if isinstance(value := getattr(whole, field.name), np.ndarray | tuple) else value
+    for field in dataclasses.fields(whole)
+}
+space = JointSpace(**part)
+joints = joint_filter.JointFilter(space, 0.005)
+joints.reset(space.home)
+for _ in range(300):
+    brake = rng.random(space.dim) < rng.choice([0.0, 0.0, 0.5])
+    sys.stdout.write(joints.step(space.home, brake=brake).position.tobytes().hex())
+"""
+
+
+def test_a_law_that_proposes_nonsense_breaks_no_limit() -> None:
+    """Uncompiled, so that the law can be replaced; joints 3 to 8."""
+    run = subprocess.run(
+        [sys.executable, "-c", LAWLESS],
+        env=os.environ | {"NUMBA_DISABLE_JIT": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    some = np.frombuffer(bytes.fromhex(run.stdout)).reshape(300, 6)
+    assert np.ptp(some, axis=0).max() > 0.001  # it did move
+    positions = np.tile(SPACE.home, (303, 1))
+    positions[3:, 3:9] = some
+    check_limits(positions, 0.005)
 
 
 def test_a_bad_target_keeps_the_joint_at_its_last_good_one() -> None:
