@@ -15,12 +15,12 @@ import numpy as np
 from rove_msgs.msg import ControlMode, TeleopTarget
 from sensor_msgs.msg import JointState
 
-from rove_core.clocks import NS_PER_S
 from rove_core.errors import JointNameError
 from rove_core.joint_space import FloatArray, JointSpace
 from rove_core.ros import stamps, topics
 from rove_core.ros.node import OK, WARN, RoveNode
 from rove_core.ros.node import main as run
+from rove_hil.frame_age import FrameAge
 from rove_hil.mocap import MocapFrame
 from rove_hil.retarget import RetargetResult
 from rove_hil.ros.operator_display import OperatorDisplay
@@ -58,6 +58,7 @@ class RetargetNode(RoveNode):
         self._engaged_epoch = -1
         self._published = 0
         self._held: Counter[str] = Counter()
+        self._age = FrameAge()
         self._last_age_s = 0.0
         self._complaints_told = 0
         self._next_complaint_s = 0.0
@@ -120,6 +121,7 @@ class RetargetNode(RoveNode):
             self._stopping.wait(max(0.0, next_s - time.monotonic()) if frame is not None else 0.0)
 
     def _answer(self, frame: MocapFrame) -> None:
+        self._last_age_s = self._age.update(frame.capture_ns, self.ros_now_ns())
         mode, measured = self._mode, self._measured
         if mode is None or measured is None:
             return
@@ -130,7 +132,6 @@ class RetargetNode(RoveNode):
             # A new engagement starts where the robot is, not where the operator was left the last time.
             self._retargeter.reset(measured)
             self._engaged_epoch = mode.epoch
-        self._last_age_s = (self.ros_now_ns() - frame.capture_ns) / NS_PER_S
         if self._last_age_s > self._max_age_s:
             self._held[TOO_OLD] += 1
             return
@@ -181,7 +182,7 @@ class RetargetNode(RoveNode):
         if self._held[TOO_OLD]:
             held.append(
                 f"{self._held[TOO_OLD]} were {TOO_OLD} (the last frame was {self._last_age_s:.2f} s old, at most "
-                f"{self._max_age_s} s are used): a slow network, or clocks that differ"
+                f"{self._max_age_s} s are used): a slow network"
             )
         refused = self._source.rejected.total()
         return "; ".join([*held, *([f"{refused} refused, the last: {self._source.last_refusal}"] if refused else [])])

@@ -21,7 +21,7 @@ def test_groups_have_their_own_times_and_shares() -> None:
     said: list[str] = []
     parameters = FilterParameters(handover_s=0.3, blend_weight=0.8, blend_groups=("left_arm=0", "tail=0.5"))
     config = parameters.arbiter_config(SPACE, said.append)
-    assert set(config.handover_s[SPACE.groups["left_hand"]]) == {0.15}
+    assert set(config.handover_s[SPACE.groups["left_hand"]]) == {0.1}
     assert set(config.handover_s[SPACE.groups["left_arm"]]) == {0.3}
     assert config.blend_weight is not None
     assert set(config.blend_weight[SPACE.groups["left_arm"]]) == {0.0}

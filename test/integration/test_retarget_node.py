@@ -230,6 +230,9 @@ def test_frames_that_are_too_old_give_no_target_and_are_told(around: Around) -> 
         around.socket.send(encode(stamped, "test"))
 
     around.say(Mode.TAKEOVER)
+    around.until(lambda: bool(around.targets), lambda: around.send(frame))
+    around.until(lambda: around.sequence == around.targets[-1].sequence)
+    around.targets.clear()
     around.until(lambda: "too old" in around.diagnostics.get("", ""), send_old)
     assert not around.targets
     assert float(around.diagnostics["last_frame_age_s"]) > 0.4
