@@ -106,7 +106,7 @@ class Probe:
     def _send_chunk(self) -> None:
         self._chunk_id += 1
         now_ns = time.time_ns()
-        rows = rollout(self._space, self._seconds(now_ns) + np.arange(CHUNK_STEPS) * CHUNK_DT_S)
+        rows = rollout(self._space, self._seconds(now_ns) + np.arange(CHUNK_STEPS, dtype=np.float64) * CHUNK_DT_S)
         chunk = ActionChunk(epoch=self._mode.epoch, chunk_id=self._chunk_id, dt_s=CHUNK_DT_S, execute=16)
         chunk.observation_stamp = stamps.to_msg(now_ns)
         chunk.horizon, chunk.dim = CHUNK_STEPS, self._space.dim
