@@ -1,6 +1,6 @@
 """A whole session: ros2 launch rove_hil deploy.launch.py policy:=BUNDLE operator:=scripted:typical supervisor:=scripted
 
-What runs is described once, in rove_hil.deployment; `rove deploy` runs the same without ROS installed.
+What runs is described once, in rove_hil.session.deployment; `rove deploy` runs the same without ROS installed.
 Nodes may come up in any order: no attempt starts before supervisor_node has heard from all it needs.
 """
 
@@ -9,7 +9,7 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironment
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from rove_hil.deployment import ARGUMENTS, NodeSpec, Restart, Settings, describe
+from rove_hil.session.deployment import ARGUMENTS, NodeSpec, Restart, Settings, describe
 
 
 def generate_launch_description() -> LaunchDescription:

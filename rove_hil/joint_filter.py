@@ -23,13 +23,13 @@ breaks no limit on the way. The invariant is "the stop plan is valid":
    acceleration of the plan in hand is executed; the rest of that plan is a valid plan from there, and after its end
    the joint is put exactly at rest. Either way the tick breaks no limit and the invariant holds after it.
 
-So safety rests on the check of a plan alone (`rove_hil.stop_plan`), never on the tracking law being right, and
+So safety rests on the check of a plan alone (`command.stop_plan`), never on the tracking law being right, and
 a law that proposes nonsense (or NaN) only makes the robot stop. A limit set inside by 1e-6 of itself absorbs rounding.
 
 **How it tracks.** The target is taken as a point moving with estimated velocity and acceleration
-(`rove_hil.target_estimator`), so a moving target is followed without steady lag; `rove_hil.tracking_law` says how.
+(`command.target_estimator`), so a moving target is followed without steady lag; `command.tracking_law` says how.
 
-The arithmetic of a tick is one loop over the joints, compiled (`rove_hil.compiled`). A target is finite and bounded
+The arithmetic of a tick is one loop over the joints, compiled (`command.compiled`). A target is finite and bounded
 when it gets there: the estimator sees to it.
 """
 
@@ -43,11 +43,11 @@ import numpy.typing as npt
 
 from rove_core.errors import RoveError
 from rove_core.joint_space import FloatArray, JointSpace
-from rove_hil.compiled import compiled, scalar
-from rove_hil.joint_record import Joint, joint_records
-from rove_hil.stop_plan import SLACK, keep_plan, plan_is_over, plan_stop, planned_jerk
-from rove_hil.target_estimator import TargetEstimator
-from rove_hil.tracking_law import fastest, next_acceleration
+from rove_hil.command.compiled import compiled, scalar
+from rove_hil.command.joint_record import Joint, joint_records
+from rove_hil.command.stop_plan import SLACK, keep_plan, plan_is_over, plan_stop, planned_jerk
+from rove_hil.command.target_estimator import TargetEstimator
+from rove_hil.command.tracking_law import fastest, next_acceleration
 
 # Bits of FilterOutput.limited and CommandTrace.limited.
 LIMITED_POSITION = 1

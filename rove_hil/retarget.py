@@ -17,13 +17,13 @@ import numpy as np
 
 from rove_core.clocks import NS_PER_S
 from rove_core.joint_space import FloatArray, JointSpace
-from rove_hil.hand_shape import HandShapes
-from rove_hil.kinematics import Kinematics
-from rove_hil.mocap import MocapFrame, Tracked
-from rove_hil.operator_calibration import OperatorCalibration, Targets, matrix_of, targets_of
-from rove_hil.pose_tasks import BodyTasks, HandTasks, Weights
-from rove_hil.target_smoother import TargetSmoother
-from rove_hil.velocity_damper import Inequalities, VelocityDamper
+from rove_hil.operator.mocap import MocapFrame, Tracked
+from rove_hil.operator.operator_calibration import OperatorCalibration, Targets, matrix_of, targets_of
+from rove_hil.retargeting.hand_shape import HandShapes
+from rove_hil.retargeting.kinematics import Kinematics
+from rove_hil.retargeting.pose_tasks import BodyTasks, HandTasks, Weights
+from rove_hil.retargeting.target_smoother import TargetSmoother
+from rove_hil.retargeting.velocity_damper import Inequalities, VelocityDamper
 
 # Gauss-Newton steps per frame. Two follow motion at 72 Hz; the first frame after a reset may be anywhere.
 STEPS_TRACKING = 2

@@ -1,7 +1,7 @@
 """Who may move the robot: the table of modes and events, and the one function that reads it.
 
 The table says what is possible at all. What also has to hold (the alignment gate, an operator who is ready,
-one mark per takeover) is for `rove_hil.supervision` to ask before it steps.
+one mark per takeover) is for `rove_hil.supervision.supervisor_core` to ask before it steps.
 """
 
 from __future__ import annotations

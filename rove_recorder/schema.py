@@ -197,7 +197,11 @@ def events_group() -> GroupSpec:
 
 
 def episode_groups(dim: int, groups: int, cameras: Mapping[str, Mapping[str, Any]]) -> tuple[GroupSpec, ...]:
-    """All groups of an episode, parents before children. `dim` joints in `groups` groups; `cameras`: name -> attributes of its group."""
+    """All groups of an episode, parents before children.
+
+    Args:
+        dim: joints. groups: joint groups. cameras: name -> attributes of its group.
+    """
     return (
         steps_group(dim, groups, tuple(cameras)),
         *stream_groups(dim, groups),

@@ -76,7 +76,9 @@ class EpisodeWriter:
             "cameras": list(cameras),
             **(extra or {}),
         }
-        groups = episode_groups(space.dim, len(space.groups), {name: camera.attributes() for name, camera in cameras.items()})
+        groups = episode_groups(
+            space.dim, len(space.groups), {name: camera.attributes() for name, camera in cameras.items()}
+        )
         # Built beside and renamed: an open episode that recovery finds has all of its metadata.
         building = self.path.with_name(self.path.name + ".partial")
         try:

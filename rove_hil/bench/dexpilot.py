@@ -19,8 +19,8 @@ import numpy as np
 from rove_core.errors import RoveError
 from rove_core.joint_space import FloatArray, JointSpace
 from rove_description import model_path
-from rove_hil.mocap import FINGERS, SIDES, MocapFrame
-from rove_hil.operator_calibration import matrix_of
+from rove_hil.operator.mocap import FINGERS, SIDES, MocapFrame
+from rove_hil.operator.operator_calibration import matrix_of
 
 INTERPRETER = Path(__file__).parents[2] / ".venv-peers/bin/python"
 WORKER = Path(__file__).with_name("dexpilot_worker.py")

@@ -18,8 +18,8 @@ import numpy as np
 from rove_core.clocks import NS_PER_S
 from rove_core.joint_space import FloatArray, JointSpace
 from rove_hil.bench.followers import Follower, followers
-from rove_hil.mocap_replay import arrivals_ns
-from rove_hil.sampled_motion import SampledMotion
+from rove_hil.command.sampled_motion import SampledMotion
+from rove_hil.operator.mocap_replay import arrivals_ns
 
 DT_S = 0.005
 NOISE_RAD = 0.003

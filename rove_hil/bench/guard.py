@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from rove_core.joint_space import FloatArray, JointSpace
-from rove_hil.braking import CommandState
-from rove_hil.clearance import Clearance
-from rove_hil.collision import CollisionModel
-from rove_hil.guard import Guard, Verdict
+from rove_hil.guard.braking import CommandState
+from rove_hil.guard.clearance import Clearance
+from rove_hil.guard.collision import CollisionModel
+from rove_hil.guard.command_guard import Guard, Verdict
 from rove_hil.joint_filter import JointFilter
 
 DT_S = 0.005

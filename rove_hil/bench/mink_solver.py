@@ -8,12 +8,12 @@ import mink
 import numpy as np
 
 from rove_core.joint_space import FloatArray, JointSpace
-from rove_hil.hand_shape import HandShapes
-from rove_hil.kinematics import Kinematics
-from rove_hil.mocap import FINGERS, SIDES, MocapFrame
-from rove_hil.operator_calibration import OperatorCalibration, Targets, targets_of
-from rove_hil.pose_tasks import Weights
+from rove_hil.operator.mocap import FINGERS, SIDES, MocapFrame
+from rove_hil.operator.operator_calibration import OperatorCalibration, Targets, targets_of
 from rove_hil.retarget import STEPS_TRACKING
+from rove_hil.retargeting.hand_shape import HandShapes
+from rove_hil.retargeting.kinematics import Kinematics
+from rove_hil.retargeting.pose_tasks import Weights
 
 
 class MinkSolver:

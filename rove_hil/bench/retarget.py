@@ -21,12 +21,12 @@ from rove_core.errors import RoveError
 from rove_core.joint_space import FloatArray, JointSpace
 from rove_hil.bench import dexpilot
 from rove_hil.bench.mink_solver import MinkSolver, hand_shapes
-from rove_hil.bvh import mocap_frames, read_bvh
-from rove_hil.kinematics import Kinematics
-from rove_hil.mocap import FINGERS, SIDES, MocapFrame
-from rove_hil.operator_calibration import OperatorCalibration, targets_of
+from rove_hil.operator.bvh import mocap_frames, read_bvh
+from rove_hil.operator.mocap import FINGERS, SIDES, MocapFrame
+from rove_hil.operator.operator_calibration import OperatorCalibration, targets_of
 from rove_hil.retarget import STEPS_TRACKING, Retargeter
-from rove_hil.velocity_damper import VelocityDamper
+from rove_hil.retargeting.kinematics import Kinematics
+from rove_hil.retargeting.velocity_damper import VelocityDamper
 
 RECORDINGS = Path(__file__).parents[2] / "test/data/mocap"
 HEADSET_HZ = 72.0

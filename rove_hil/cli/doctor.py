@@ -13,7 +13,7 @@ import typer
 
 from rove_core.errors import ConfigError, nearest
 from rove_hil.cli.machine_checks import CHECKS, SHM_GRACE_S, SIMULATION_ONLY, Finding, Status
-from rove_hil.shared_memory import remove_orphans
+from rove_hil.session.shared_memory import remove_orphans
 
 
 class Place(StrEnum):

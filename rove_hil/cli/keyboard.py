@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 
 from rove_core.errors import ConfigError
-from rove_hil.deployment import environment
 from rove_hil.inputs.mapping import load_mapping
+from rove_hil.session.deployment import environment
 
 
 def register(app: typer.Typer) -> None:

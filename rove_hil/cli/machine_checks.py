@@ -22,7 +22,7 @@ from pathlib import Path
 
 from rove_hil.inputs.device_list import list_devices
 from rove_hil.inputs.evdev import UDEV_HINT
-from rove_hil.shared_memory import SHARED_MEMORY, orphans
+from rove_hil.session.shared_memory import SHARED_MEMORY, orphans
 
 MB = 1_000_000
 

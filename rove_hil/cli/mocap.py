@@ -18,13 +18,13 @@ from rove_core.clocks import MonotonicClock
 from rove_core.errors import ConfigError, WireError
 from rove_core.joint_space import JointSpace
 from rove_core.keys import read_pair, write_pair
-from rove_hil import operator_file
-from rove_hil.mocap import MocapFrame
-from rove_hil.mocap_file import MocapRecorder, read_recording
-from rove_hil.mocap_replay import replay as play
-from rove_hil.mocap_source import ISAAC, MocapSource, load_frames, open_source
-from rove_hil.mocap_wire import MocapPublisher
-from rove_hil.t_pose import BodySize, CalibrationError, calibration_of, measure
+from rove_hil.operator import operator_file
+from rove_hil.operator.mocap import MocapFrame
+from rove_hil.operator.mocap_file import MocapRecorder, read_recording
+from rove_hil.operator.mocap_replay import replay as play
+from rove_hil.operator.mocap_source import ISAAC, MocapSource, load_frames, open_source
+from rove_hil.operator.mocap_wire import MocapPublisher
+from rove_hil.operator.t_pose import BodySize, CalibrationError, calibration_of, measure
 
 # How often loops look whether they should end [s].
 POLL_S = 0.1

@@ -9,8 +9,8 @@ from rove_msgs.msg import Alignment, TeleopTarget
 
 from rove_core.modes import TakeoverWay
 from rove_core.ros import stamps
-from rove_hil.alignment import AlignmentGate, GroupError
-from rove_hil.attempt import Attempt, State
+from rove_hil.supervision.alignment import AlignmentGate, GroupError
+from rove_hil.supervision.attempt import Attempt, State
 
 
 class AlignmentMonitor:

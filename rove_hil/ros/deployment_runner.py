@@ -14,11 +14,11 @@ import yaml
 
 from rove_core.errors import RoveError
 from rove_core.modes import Mode, Stage
-from rove_hil.deployment import Deployment, NodeSpec, Phase, Restart, Settings
-from rove_hil.processes import Command, Ended, Processes, tail
-from rove_hil.progress import Progress
 from rove_hil.ros.session_monitor import SessionMonitor
-from rove_hil.shared_memory import remove_orphans
+from rove_hil.session.deployment import Deployment, NodeSpec, Phase, Restart, Settings
+from rove_hil.session.processes import Command, Ended, Processes, tail
+from rove_hil.session.shared_memory import remove_orphans
+from rove_hil.supervision.progress import Progress
 
 # Imports, models and first inference on a busy small machine [s].
 READY_S = 60.0

@@ -14,7 +14,7 @@ from rove_core.errors import ConfigError, PolicyError, nearest
 from rove_core.joint_space import FloatArray, JointSpace
 from rove_core.modes import Mode, Stage, TakeoverWay
 from rove_core.ros import stamps
-from rove_hil.decision import Decision, ModeState, OperatorTarget
+from rove_hil.command.decision import Decision, ModeState, OperatorTarget
 from rove_hil.joint_filter import FilterOutput
 
 # A ROS stamp [ns] on the control clock.

@@ -28,13 +28,13 @@ from rove_core.modes import Mode, Source
 from rove_core.ros import stamps, topics
 from rove_core.ros.node import ERROR, OK, WARN, RoveNode
 from rove_core.ros.node import main as run
-from rove_hil.arbiter import Arbiter
-from rove_hil.braking import CommandState
-from rove_hil.decision import Decision, ModeState, OperatorTarget
-from rove_hil.displacement import Displacement
-from rove_hil.guard import Guard
+from rove_hil.command.arbiter import Arbiter
+from rove_hil.command.decision import Decision, ModeState, OperatorTarget
+from rove_hil.command.displacement import Displacement
+from rove_hil.command.relaxation import Relaxation
+from rove_hil.guard.braking import CommandState
+from rove_hil.guard.command_guard import Guard
 from rove_hil.joint_filter import FilterOutput, JointFilter
-from rove_hil.relaxation import Relaxation
 from rove_hil.ros import filter_messages as messages
 from rove_hil.ros.command_output import command_output
 from rove_hil.ros.filter_parameters import FilterParameters

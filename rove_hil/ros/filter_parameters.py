@@ -11,11 +11,11 @@ from pydantic import Field
 from rove_core.config import ConfigModel
 from rove_core.errors import ConfigError, nearest
 from rove_core.joint_space import FloatArray, JointSpace
-from rove_hil.clearance import BODY_DISTANCE_M, HAND_DISTANCE_M, Clearance
-from rove_hil.decision import ArbiterConfig
-from rove_hil.guard import Guard
-from rove_hil.palm_motion import PalmMotion
-from rove_hil.ways import Motion, joint_motion
+from rove_hil.command.decision import ArbiterConfig
+from rove_hil.command.palm_motion import PalmMotion
+from rove_hil.command.ways import Motion, joint_motion
+from rove_hil.guard.clearance import BODY_DISTANCE_M, HAND_DISTANCE_M, Clearance
+from rove_hil.guard.command_guard import Guard
 
 
 class FilterParameters(ConfigModel):

@@ -14,8 +14,8 @@ from rclpy.node import Node
 from rove_core.errors import RoveError, WireError
 from rove_core.joint_space import JointSpace
 from rove_core.ros import stamps
-from rove_hil.isaac_teleop import IsaacBody, NamedPoses
-from rove_hil.mocap import FrameRefusedError, MocapFrame, decode, encode
+from rove_hil.operator.isaac_teleop import IsaacBody, NamedPoses
+from rove_hil.operator.mocap import FrameRefusedError, MocapFrame, decode, encode
 
 # Relative, as IsaacTeleop publishes them: remap or push a namespace as on its side.
 HANDS = "xr_teleop/hand"

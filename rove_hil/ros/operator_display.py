@@ -13,8 +13,8 @@ from sensor_msgs.msg import JointState
 from rove_core.clocks import NS_PER_S
 from rove_core.joint_space import FloatArray, JointSpace
 from rove_core.ros import stamps, topics
-from rove_hil.alignment_errors import GroupDifference, PoseComparison
-from rove_hil.guidance import Guidance
+from rove_hil.supervision.alignment_errors import GroupDifference, PoseComparison
+from rove_hil.supervision.guidance import Guidance
 
 # People look at it; 30 Hz is as good to the eye as more.
 GHOST_PERIOD_NS = NS_PER_S // 30

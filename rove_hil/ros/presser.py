@@ -12,8 +12,8 @@ from rove_core.modes import Event, Mode, Stage
 from rove_core.ros import stamps, topics
 from rove_core.ros.node import RoveNode
 from rove_hil.inputs.button import Press, Seen
-from rove_hil.progress import Progress
-from rove_hil.session_plan import SessionPlan
+from rove_hil.supervision.progress import Progress
+from rove_hil.supervision.session_plan import SessionPlan
 
 # The supervisor's heartbeat comes twenty times a second: after this it is not there, whatever discovery knows [s].
 SILENT_S = 1.0

@@ -20,8 +20,8 @@ from rove_core.joint_space import FloatArray, JointSpace
 from rove_core.ros import stamps, topics
 from rove_core.ros.node import OK, WARN, RoveNode
 from rove_core.ros.node import main as run
-from rove_hil.frame_age import FrameAge
-from rove_hil.mocap import MocapFrame
+from rove_hil.operator.frame_age import FrameAge
+from rove_hil.operator.mocap import MocapFrame
 from rove_hil.retarget import RetargetResult
 from rove_hil.ros.operator_display import OperatorDisplay
 from rove_hil.ros.retarget_parameters import RetargetParameters

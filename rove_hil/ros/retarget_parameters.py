@@ -8,12 +8,12 @@ from rove_core.config import ConfigModel
 from rove_core.errors import ConfigError
 from rove_core.joint_space import JointSpace
 from rove_core.ros.node import RoveNode
-from rove_hil.mocap_source import ISAAC, MocapSource, open_source
-from rove_hil.operator_calibration import OperatorCalibration
-from rove_hil.operator_file import DEFAULT_FOLDER, load
+from rove_hil.operator.mocap_source import ISAAC, MocapSource, open_source
+from rove_hil.operator.operator_calibration import OperatorCalibration
+from rove_hil.operator.operator_file import DEFAULT_FOLDER, load
 from rove_hil.retarget import Retargeter
+from rove_hil.retargeting.velocity_damper import VelocityDamper
 from rove_hil.ros.isaac_source import IsaacSource
-from rove_hil.velocity_damper import VelocityDamper
 
 
 class RetargetParameters(ConfigModel):

@@ -24,9 +24,9 @@ from rove_core.errors import RoveError
 from rove_core.joint_space import FloatArray, JointSpace
 from rove_core.modes import Mode
 from rove_core.ros import stamps, topics
-from rove_hil.mocap import MocapFrame
-from rove_hil.mocap_source import load_frames
-from rove_hil.mocap_wire import MocapPublisher
+from rove_hil.operator.mocap import MocapFrame
+from rove_hil.operator.mocap_source import load_frames
+from rove_hil.operator.mocap_wire import MocapPublisher
 
 START_S = 20.0
 # Frames at the start find the operator and warm caches [s].

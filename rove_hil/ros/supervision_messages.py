@@ -12,8 +12,8 @@ from rove_msgs.srv import StartEpisode
 from rove_core.errors import ConfigError, IllegalEventError, nearest
 from rove_core.modes import Event, Mode
 from rove_core.ros import stamps
-from rove_hil.attempt import Answer, Attempt, Press, State
-from rove_hil.takeover_choice import AS_OPENED, TakeoverChoice
+from rove_hil.supervision.attempt import Answer, Attempt, Press, State
+from rove_hil.supervision.takeover_choice import AS_OPENED, TakeoverChoice
 
 
 def press_of(message: SupervisorEvent, choice: TakeoverChoice) -> Press:

@@ -17,14 +17,14 @@ from rove_core.modes import Event, Mode
 from rove_core.ros import topics
 from rove_core.ros.node import ERROR, OK, WARN, RoveNode
 from rove_core.ros.node import main as run
-from rove_hil.attempt import Answer, Conditions, Press
 from rove_hil.ros import supervision_messages as messages
 from rove_hil.ros.alignment_monitor import AlignmentMonitor
 from rove_hil.ros.incumbent import is_supervised, legacy
 from rove_hil.ros.supervisor_parameters import SupervisorParameters
 from rove_hil.ros.surroundings import Surroundings
-from rove_hil.supervision import SELF, SupervisorCore
-from rove_hil.watchdogs import Watch
+from rove_hil.supervision.attempt import Answer, Conditions, Press
+from rove_hil.supervision.supervisor_core import SELF, SupervisorCore
+from rove_hil.supervision.watchdogs import Watch
 
 # The filter may not have heard of the last few epochs of a supervisor that was killed.
 EPOCHS_APART = 1000

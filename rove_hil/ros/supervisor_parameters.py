@@ -11,10 +11,10 @@ from rove_core.config import ConfigModel
 from rove_core.errors import ConfigError, nearest
 from rove_core.joint_space import JointSpace
 from rove_core.modes import TakeoverWay
-from rove_hil.alignment import AlignmentGate, GroupLimits
-from rove_hil.attempt import Rules
-from rove_hil.takeover_choice import TakeoverChoice
-from rove_hil.watchdogs import Limits
+from rove_hil.supervision.alignment import AlignmentGate, GroupLimits
+from rove_hil.supervision.attempt import Rules
+from rove_hil.supervision.takeover_choice import TakeoverChoice
+from rove_hil.supervision.watchdogs import Limits
 
 
 class SupervisorParameters(ConfigModel):

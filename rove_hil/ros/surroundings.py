@@ -13,7 +13,7 @@ from sensor_msgs.msg import CameraInfo, JointState
 from rove_core.modes import Source
 from rove_core.ros import topics
 from rove_core.ros.node import RoveNode
-from rove_hil.watchdogs import Watch
+from rove_hil.supervision.watchdogs import Watch
 
 # policy_node reports once a second; two may get lost.
 POLICY_REPORT_S = 3.5

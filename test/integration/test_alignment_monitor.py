@@ -9,9 +9,9 @@ import pytest
 from rove_msgs.msg import TeleopTarget
 
 from rove_core.modes import Mode, Stage, TakeoverWay
-from rove_hil.alignment import AlignmentGate, GroupLimits
-from rove_hil.attempt import Attempt, State
 from rove_hil.ros.alignment_monitor import AlignmentMonitor
+from rove_hil.supervision.alignment import AlignmentGate, GroupLimits
+from rove_hil.supervision.attempt import Attempt, State
 
 ATTEMPT = Attempt("a", "whiteboard")
 STATE = State(Mode.ALIGNING, Stage.NONE, 7, 0, ATTEMPT, "", "", 0, "", False, False, "")

@@ -21,7 +21,7 @@ from trajectory_msgs.msg import JointTrajectory
 from rove_core.joint_space import FloatArray, JointSpace
 from rove_core.modes import Mode, Source
 from rove_core.ros import stamps, topics
-from rove_hil.clearance import Clearance
+from rove_hil.guard.clearance import Clearance
 
 SPACE = JointSpace.load("iron_r01")
 PERIOD_S = 0.005

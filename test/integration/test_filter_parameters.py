@@ -9,10 +9,10 @@ import rclpy
 
 from rove_core.errors import ConfigError
 from rove_core.joint_space import JointSpace
-from rove_hil.palm_motion import PalmMotion
+from rove_hil.command.palm_motion import PalmMotion
+from rove_hil.command.ways import joint_motion
 from rove_hil.ros.command_output import command_output
 from rove_hil.ros.filter_parameters import FilterParameters
-from rove_hil.ways import joint_motion
 
 SPACE = JointSpace.load("iron_r01")
 

@@ -8,7 +8,7 @@ import pytest
 
 from rove_core.errors import ConfigError
 from rove_core.joint_space import JointSpace
-from rove_hil.guard import Guard
+from rove_hil.guard.command_guard import Guard
 from rove_hil.ros.filter_parameters import FilterParameters
 
 SPACE = JointSpace.load("iron_r01")

@@ -19,9 +19,9 @@ from sensor_msgs.msg import JointState
 from rove_core.joint_space import JointSpace
 from rove_core.modes import Mode
 from rove_core.ros import stamps, topics
-from rove_hil.isaac_teleop import JOINTS
-from rove_hil.kinematics import Kinematics
-from rove_hil.mocap import SIDES
+from rove_hil.operator.isaac_teleop import JOINTS
+from rove_hil.operator.mocap import SIDES
+from rove_hil.retargeting.kinematics import Kinematics
 
 SPACE = JointSpace.load("iron_r01")
 DEADLINE_S = 30.0

@@ -18,7 +18,7 @@ from rclpy.node import Node
 from rove_msgs.msg import ControlMode, SupervisorEvent
 
 from rove_core.ros import topics
-from rove_hil.deployment import environment
+from rove_hil.session.deployment import environment
 
 DEADLINE_S = 20.0
 

@@ -24,7 +24,15 @@ PACKAGES = {
 }
 PYTHON_PACKAGES = [name for name, (kind, _) in PACKAGES.items() if kind == "ros.ament_python"]
 NODES = {
-    "rove_hil": {"policy_node", "supervisor_node", "retarget_node", "filter_node", "recorder_node", "keyboard_node", "buttons_node"},
+    "rove_hil": {
+        "policy_node",
+        "supervisor_node",
+        "retarget_node",
+        "filter_node",
+        "recorder_node",
+        "keyboard_node",
+        "buttons_node",
+    },
     "rove_sim": {"sim_node", "scripted_operator", "scripted_supervisor"},
     "rove_description": set(),
 }

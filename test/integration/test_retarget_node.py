@@ -24,10 +24,10 @@ from rove_core.clocks import MonotonicClock
 from rove_core.joint_space import FloatArray, JointSpace
 from rove_core.modes import Mode
 from rove_core.ros import stamps, topics
-from rove_hil.bvh import mocap_frames, read_bvh
-from rove_hil.kinematics import Kinematics
-from rove_hil.mocap import MocapFrame, Tracked, encode
-from rove_hil.mocap_replay import replay
+from rove_hil.operator.bvh import mocap_frames, read_bvh
+from rove_hil.operator.mocap import MocapFrame, Tracked, encode
+from rove_hil.operator.mocap_replay import replay
+from rove_hil.retargeting.kinematics import Kinematics
 
 DATA = Path(__file__).parents[1] / "data/mocap"
 SPACE = JointSpace.load("iron_r01")

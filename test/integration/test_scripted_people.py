@@ -19,8 +19,8 @@ from std_msgs.msg import String
 from rove_core.joint_space import JointSpace
 from rove_core.modes import Mode, Stage
 from rove_core.ros import stamps, topics
-from rove_hil.mocap import MocapFrame
-from rove_hil.mocap_wire import MocapReceiver
+from rove_hil.operator.mocap import MocapFrame
+from rove_hil.operator.mocap_wire import MocapReceiver
 from rove_sim.ros.scripted_operator import ScriptedOperatorNode
 from rove_sim.ros.scripted_supervisor import ScriptedSupervisor
 from rove_sim.world import World

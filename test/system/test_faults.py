@@ -15,8 +15,8 @@ import zmq
 from rove_core.clocks import NS_PER_S
 from rove_core.joint_space import JointSpace
 from rove_core.modes import Mode
-from rove_hil.kinematics import Kinematics
-from rove_hil.mocap import MocapFrame, encode
+from rove_hil.operator.mocap import MocapFrame, encode
+from rove_hil.retargeting.kinematics import Kinematics
 from rove_recorder.check import check_episode
 
 SPACE = JointSpace.load("iron_r01")

@@ -16,10 +16,10 @@ import pytest
 from rove_core.clocks import MonotonicClock
 from rove_core.joint_space import JointSpace
 from rove_core.modes import Mode
-from rove_hil.bvh import mocap_frames, read_bvh
-from rove_hil.mocap import MocapFrame
-from rove_hil.mocap_replay import replay
-from rove_hil.mocap_wire import MocapPublisher
+from rove_hil.operator.bvh import mocap_frames, read_bvh
+from rove_hil.operator.mocap import MocapFrame
+from rove_hil.operator.mocap_replay import replay
+from rove_hil.operator.mocap_wire import MocapPublisher
 from rove_recorder.check import check_episode
 
 DATA = Path(__file__).parents[1] / "data/mocap"

@@ -8,10 +8,10 @@ import pytest
 from rove_core.chunks import Chunk
 from rove_core.joint_space import FloatArray, JointSpace
 from rove_core.modes import Mode, Stage, TakeoverWay
-from rove_hil.arbiter import Arbiter
-from rove_hil.decision import ArbiterConfig, Decision, ModeState, OperatorTarget
+from rove_hil.command.arbiter import Arbiter
+from rove_hil.command.decision import ArbiterConfig, Decision, ModeState, OperatorTarget
+from rove_hil.command.ways import Motion, joint_motion
 from rove_hil.joint_filter import JointFilter
-from rove_hil.ways import Motion, joint_motion
 
 SPACE = JointSpace.load("iron_r01")
 MS = 1_000_000

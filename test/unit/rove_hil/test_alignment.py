@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rove_core.clocks import NS_PER_S
 from rove_core.errors import ConfigError
-from rove_hil.alignment import AlignmentGate, GateState, GroupError, GroupLimits
+from rove_hil.supervision.alignment import AlignmentGate, GateState, GroupError, GroupLimits
 
 CLOSE = GroupError(0.05, 0.1, True)
 FAR = GroupError(0.6, 0.9, True)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rove_core.joint_space import FloatArray, JointSpace
-from rove_hil.alignment_errors import GroupDifference, Motion, PoseComparison
+from rove_hil.supervision.alignment_errors import GroupDifference, Motion, PoseComparison
 
 SPACE = JointSpace.load("iron_r01")
 COMPARISON = PoseComparison(SPACE)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from rove_core.joint_space import FloatArray, JointSpace
 from rove_core.modes import Mode, Source, TakeoverWay
-from rove_hil.decision import ArbiterConfig, Decision
-from rove_hil.palm_motion import PalmMotion
+from rove_hil.command.decision import ArbiterConfig, Decision
+from rove_hil.command.palm_motion import PalmMotion
 
 SPACE = JointSpace.load("iron_r01")
 LEFT, RIGHT = SPACE.groups["left_arm"], SPACE.groups["right_arm"]

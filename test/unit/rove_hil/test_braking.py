@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rove_core.joint_space import JointSpace
-from rove_hil.braking import Braking, CommandState
+from rove_hil.guard.braking import Braking, CommandState
 from rove_hil.joint_filter import JointFilter
 
 SPACE = JointSpace.load("iron_r01")

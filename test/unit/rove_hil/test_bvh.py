@@ -9,9 +9,9 @@ import pytest
 
 from rove_core.errors import WireError
 from rove_core.joint_space import JointSpace
-from rove_hil.bvh import Bvh, mocap_frames, read_bvh
-from rove_hil.kinematics import Kinematics
-from rove_hil.mocap import MocapFrame, decode, encode
+from rove_hil.operator.bvh import Bvh, mocap_frames, read_bvh
+from rove_hil.operator.mocap import MocapFrame, decode, encode
+from rove_hil.retargeting.kinematics import Kinematics
 
 DATA = Path(__file__).parents[2] / "data/mocap"
 SPACE = JointSpace.load("iron_r01")

@@ -8,7 +8,7 @@ import pytest
 
 from rove_core.joint_space import FloatArray, JointSpace
 from rove_description import model_path
-from rove_hil.collision import CollisionError, CollisionModel
+from rove_hil.guard.collision import CollisionError, CollisionModel
 
 SPACE = JointSpace.load("iron_r01")
 MODEL = CollisionModel(SPACE)

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from rove_core.joint_space import JointSpace
-from rove_hil import compiled as module
-from rove_hil.compiled import compiled, scalar
+from rove_hil.command import compiled as module
+from rove_hil.command.compiled import compiled, scalar
 from rove_hil.joint_filter import JointFilter
 
 
@@ -108,7 +108,8 @@ def test_it_runs_as_python_for_debugging_and_does_the_same() -> None:
 
 def test_programs_that_do_not_filter_do_not_load_numba() -> None:
     code = (
-        "import sys, rove_hil.cli.main, rove_hil.deployment, rove_hil.supervision, rove_hil.retarget, rove_hil.mocap\n"
+        "import sys, rove_hil.cli.main, rove_hil.session.deployment, rove_hil.supervision.supervisor_core\n"
+        "import rove_hil.retarget, rove_hil.operator.mocap\n"
         "import rove_inference, rove_recorder; sys.exit('numba' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

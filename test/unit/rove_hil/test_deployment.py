@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 
 from rove_core.errors import BundleError, ConfigError
-from rove_hil.deployment import ARGUMENTS, NodeSpec, Phase, Restart, Settings, bundle_folder, describe, environment
+from rove_hil.session.deployment import (
+    ARGUMENTS,
+    NodeSpec,
+    Phase,
+    Restart,
+    Settings,
+    bundle_folder,
+    describe,
+    environment,
+)
 
 BASE = Settings(
     out_dir=Path("/runs/now"), policy=Path("/bundles/demo"), operator="scripted:typical", supervisor="scripted"

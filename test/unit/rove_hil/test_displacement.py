@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rove_hil.displacement import Displacement
+from rove_hil.command.displacement import Displacement
 
 MS = 1_000_000
 HOME = np.zeros(3)

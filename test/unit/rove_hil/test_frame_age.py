@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rove_core.clocks import NS_PER_S
-from rove_hil.frame_age import FrameAge
+from rove_hil.operator.frame_age import FrameAge
 
 FRAME_NS = NS_PER_S // 72
 LATENCY_NS = 20_000_000

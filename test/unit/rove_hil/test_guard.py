@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rove_core.joint_space import FloatArray, JointSpace
-from rove_hil.braking import CommandState
-from rove_hil.clearance import Clearance
-from rove_hil.guard import SLOW_GAP_M, Guard, Verdict
+from rove_hil.guard.braking import CommandState
+from rove_hil.guard.clearance import Clearance
+from rove_hil.guard.command_guard import SLOW_GAP_M, Guard, Verdict
 from rove_hil.joint_filter import JointFilter
 
 SPACE = JointSpace.load("iron_r01")

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from rove_core.joint_space import JointSpace
-from rove_hil.alignment_errors import Motion, Move, PoseComparison
-from rove_hil.guidance import Guidance
+from rove_hil.supervision.alignment_errors import Motion, Move, PoseComparison
+from rove_hil.supervision.guidance import Guidance
 
 
 def said(*moves: tuple[str, Motion, tuple[float, ...]]) -> str:

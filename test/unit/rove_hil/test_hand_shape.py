@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from rove_core.joint_space import JointSpace
-from rove_hil.hand_shape import PINCH_COUNTS_M, HandShapes
-from rove_hil.kinematics import Kinematics
-from rove_hil.mocap import TIPS
+from rove_hil.operator.mocap import TIPS
+from rove_hil.retargeting.hand_shape import PINCH_COUNTS_M, HandShapes
+from rove_hil.retargeting.kinematics import Kinematics
 
 SPACE = JointSpace.load("iron_r01")
 

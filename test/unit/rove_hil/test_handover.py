@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rove_hil.handover import HandOver
+from rove_hil.command.handover import HandOver
 
 MS = 1_000_000
 ALL = np.ones(3, dtype=np.bool_)

@@ -8,9 +8,9 @@ import pytest
 
 from rove_core.errors import WireError
 from rove_core.joint_space import JointSpace
-from rove_hil.isaac_teleop import JOINTS, ROS_FROM_OPENXR, IsaacBody, NamedPoses, elbows_of
-from rove_hil.kinematics import Kinematics
-from rove_hil.mocap import FINGERS, SIDES, MocapFrame, decode, encode
+from rove_hil.operator.isaac_teleop import JOINTS, ROS_FROM_OPENXR, IsaacBody, NamedPoses, elbows_of
+from rove_hil.operator.mocap import FINGERS, SIDES, MocapFrame, decode, encode
+from rove_hil.retargeting.kinematics import Kinematics
 
 SPACE = JointSpace.load("iron_r01")
 MS = 1_000_000

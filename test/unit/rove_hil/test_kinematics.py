@@ -7,8 +7,8 @@ import numpy as np
 
 from rove_core.joint_space import JointSpace
 from rove_description import model_path
-from rove_hil.kinematics import Kinematics
-from rove_hil.mocap import FINGERS, SIDES, TIPS, decode, encode
+from rove_hil.operator.mocap import FINGERS, SIDES, TIPS, decode, encode
+from rove_hil.retargeting.kinematics import Kinematics
 
 SPACE = JointSpace.load("iron_r01")
 

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 
 from rove_core.errors import WireError
 from rove_core.joint_space import JointSpace
-from rove_hil.kinematics import Kinematics
-from rove_hil.mocap import (
+from rove_hil.operator.mocap import (
     MAX_BYTES,
     FrameRefusedError,
     Tracked,
     decode,
     encode,
 )
+from rove_hil.retargeting.kinematics import Kinematics
 
 SPACE = JointSpace.load("iron_r01")
 FRAME = Kinematics(SPACE).frame_from_joints(SPACE.home, sequence=7, capture_ns=1_234_567_890_123)

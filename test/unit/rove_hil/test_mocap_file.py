@@ -13,9 +13,9 @@ from mcap.writer import Writer
 
 from rove_core.errors import WireError
 from rove_core.joint_space import JointSpace
-from rove_hil.kinematics import Kinematics
-from rove_hil.mocap import MocapFrame, Tracked
-from rove_hil.mocap_file import ENCODING, TOPIC, MocapRecorder, read_recording
+from rove_hil.operator.mocap import MocapFrame, Tracked
+from rove_hil.operator.mocap_file import ENCODING, TOPIC, MocapRecorder, read_recording
+from rove_hil.retargeting.kinematics import Kinematics
 
 SPACE = JointSpace.load("iron_r01")
 PERIOD_NS = 10_000_000

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from rove_core.joint_space import JointSpace
-from rove_hil.kinematics import Kinematics
-from rove_hil.mocap import MocapFrame
-from rove_hil.mocap_replay import arrivals_ns, replay
+from rove_hil.operator.mocap import MocapFrame
+from rove_hil.operator.mocap_replay import arrivals_ns, replay
+from rove_hil.retargeting.kinematics import Kinematics
 
 LATENCIES = Path(__file__).parents[2] / "data/mocap/headset_video_latency_ms.npz"
 SPACE = JointSpace.load("iron_r01")

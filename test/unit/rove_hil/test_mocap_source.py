@@ -10,10 +10,10 @@ import pytest
 
 from rove_core.errors import ConfigError, WireError
 from rove_core.joint_space import JointSpace
-from rove_hil.kinematics import Kinematics
-from rove_hil.mocap import MocapFrame
-from rove_hil.mocap_file import MocapRecorder
-from rove_hil.mocap_source import RecordingSource, load_frames, open_source
+from rove_hil.operator.mocap import MocapFrame
+from rove_hil.operator.mocap_file import MocapRecorder
+from rove_hil.operator.mocap_source import RecordingSource, load_frames, open_source
+from rove_hil.retargeting.kinematics import Kinematics
 
 DATA = Path(__file__).parents[2] / "data/mocap"
 SPACE = JointSpace.load("iron_r01")

@@ -14,9 +14,9 @@ import zmq
 from rove_core.errors import ConfigError, WireError
 from rove_core.joint_space import JointSpace
 from rove_core.keys import KeyPair, read_pair, read_public, write_pair
-from rove_hil.kinematics import Kinematics
-from rove_hil.mocap import MAX_BYTES, MocapFrame, encode
-from rove_hil.mocap_wire import MocapPublisher, MocapReceiver
+from rove_hil.operator.mocap import MAX_BYTES, MocapFrame, encode
+from rove_hil.operator.mocap_wire import MocapPublisher, MocapReceiver
+from rove_hil.retargeting.kinematics import Kinematics
 
 SPACE = JointSpace.load("iron_r01")
 FRAME = Kinematics(SPACE).frame_from_joints(SPACE.home, sequence=7, capture_ns=1_234_567_890_123)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from rove_core.errors import ConfigError
-from rove_hil.operator_calibration import OperatorCalibration
-from rove_hil.operator_file import load, names, save
-from rove_hil.t_pose import BodySize
+from rove_hil.operator.operator_calibration import OperatorCalibration
+from rove_hil.operator.operator_file import load, names, save
+from rove_hil.operator.t_pose import BodySize
 
 SIZE = BodySize(arm=0.61, shoulder_width=0.36, torso=0.5, hand=0.18)
 SCALES = OperatorCalibration(0.9, 1.05, 0.88)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from rove_core.joint_space import FloatArray, JointSpace
-from rove_hil.decision import ArbiterCounters, OperatorTarget
-from rove_hil.operator_source import OperatorSource
+from rove_hil.command.decision import ArbiterCounters, OperatorTarget
+from rove_hil.command.operator_source import OperatorSource
 
 SPACE = JointSpace.load("iron_r01")
 MS = 1_000_000

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from rove_core.joint_space import FloatArray, JointSpace
-from rove_hil.kinematics import Kinematics
-from rove_hil.palm_motion import PalmMotion
+from rove_hil.command.palm_motion import PalmMotion
+from rove_hil.retargeting.kinematics import Kinematics
 
 SPACE = JointSpace.load("iron_r01")
 LEFT, RIGHT = SPACE.groups["left_arm"], SPACE.groups["right_arm"]

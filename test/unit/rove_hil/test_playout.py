@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from rove_core.clocks import NS_PER_S
-from rove_hil.mocap_replay import arrivals_ns
-from rove_hil.playout import CARRY_NS, MAX_WAIT_NS, Playout
+from rove_hil.command.playout import CARRY_NS, MAX_WAIT_NS, Playout
+from rove_hil.operator.mocap_replay import arrivals_ns
 
 LATENCIES = Path(__file__).parents[2] / "data/mocap/headset_video_latency_ms.npz"
 FRAME_NS = NS_PER_S // 72

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from rove_hil.processes import Command, Processes, tail
+from rove_hil.session.processes import Command, Processes, tail
 
 DEADLINE_S = 15.0
 QUICK = ((signal.SIGINT, 0.5), (signal.SIGTERM, 0.5), (signal.SIGKILL, 5.0))
@@ -140,7 +140,7 @@ def test_nothing_is_left_when_the_parent_is_killed(logs: Path, last: int) -> Non
     parent = textwrap.dedent("""
         import sys, time
         from pathlib import Path
-        import rove_hil.processes as module
+        import rove_hil.session.processes as module
         module.ORPHAN_S = 1
         with module.Processes(Path(sys.argv[1])) as processes:
             processes.start(module.Command("child", [sys.executable, "-S", "-u", "-c", sys.argv[2]]))

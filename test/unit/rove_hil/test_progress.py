@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from rove_core.modes import Mode, Stage
-from rove_hil.progress import Progress
-from rove_hil.session_plan import SessionPlan
+from rove_hil.supervision.progress import Progress
+from rove_hil.supervision.session_plan import SessionPlan
 
 
 def test_one_line_per_attempt_with_its_outcome_and_takeovers() -> None:

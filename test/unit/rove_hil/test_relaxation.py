@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rove_core.modes import Mode
-from rove_hil.relaxation import Relaxation
+from rove_hil.command.relaxation import Relaxation
 
 MS = 1_000_000
 

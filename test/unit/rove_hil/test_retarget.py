@@ -10,11 +10,11 @@ import pytest
 
 from rove_core.errors import ConfigError
 from rove_core.joint_space import JointSpace
-from rove_hil.bvh import mocap_frames, read_bvh
-from rove_hil.kinematics import Kinematics
-from rove_hil.mocap import MocapFrame, Tracked
-from rove_hil.operator_calibration import OperatorCalibration
+from rove_hil.operator.bvh import mocap_frames, read_bvh
+from rove_hil.operator.mocap import MocapFrame, Tracked
+from rove_hil.operator.operator_calibration import OperatorCalibration
 from rove_hil.retarget import STEPS_ACQUIRING, Retargeter
+from rove_hil.retargeting.kinematics import Kinematics
 
 DATA = Path(__file__).parents[2] / "data/mocap"
 SPACE = JointSpace.load("iron_r01")

@@ -11,9 +11,9 @@ import pytest
 
 from rove_core.clocks import NS_PER_S
 from rove_core.joint_space import FloatArray, JointSpace
+from rove_hil.command.sampled_motion import SampledMotion
 from rove_hil.joint_filter import JointFilter
-from rove_hil.mocap_replay import arrivals_ns
-from rove_hil.sampled_motion import SampledMotion
+from rove_hil.operator.mocap_replay import arrivals_ns
 
 LATENCIES = np.load(Path(__file__).parents[2] / "data/mocap/headset_video_latency_ms.npz")
 FRAME_NS = NS_PER_S // 72

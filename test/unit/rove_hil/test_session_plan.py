@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rove_core.errors import ConfigError
-from rove_hil.session_plan import SessionPlan
+from rove_hil.supervision.session_plan import SessionPlan
 
 
 def test_works_the_stages_off_in_order() -> None:

@@ -6,7 +6,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from rove_hil.shared_memory import orphans, remove_orphans
+from rove_hil.session.shared_memory import orphans, remove_orphans
 
 NAME = "fastdds_0123456789abcdef"
 

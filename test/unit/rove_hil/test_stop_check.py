@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from rove_core.joint_space import JointSpace
-from rove_hil.braking import Braking, CommandState
-from rove_hil.clearance import Clearance
-from rove_hil.stop_check import Near, Stop, StopCheck, lowest_between
+from rove_hil.guard.braking import Braking, CommandState
+from rove_hil.guard.clearance import Clearance
+from rove_hil.guard.stop_check import Near, Stop, StopCheck, lowest_between
 
 SPACE = JointSpace.load("iron_r01")
 CLEARANCE = Clearance(SPACE)

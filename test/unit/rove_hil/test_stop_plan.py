@@ -9,9 +9,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rove_core.joint_space import JointSpace
-from rove_hil.compiled import compiled
-from rove_hil.joint_record import joint_records
-from rove_hil.stop_plan import SLACK, keep_plan, plan_is_over, plan_stop, planned_jerk
+from rove_hil.command.compiled import compiled
+from rove_hil.command.joint_record import joint_records
+from rove_hil.command.stop_plan import SLACK, keep_plan, plan_is_over, plan_stop, planned_jerk
 
 
 def stop_all(joints: Any, executed: np.ndarray, found: np.ndarray, over: np.ndarray) -> None:

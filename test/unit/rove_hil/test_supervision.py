@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from rove_core.clocks import NS_PER_S
 from rove_core.modes import Event, Mode, Stage, TakeoverWay
-from rove_hil.attempt import Attempt, Conditions, Press, Rules
-from rove_hil.supervision import RESET_QUESTION, SELF, SupervisorCore
+from rove_hil.supervision.attempt import Attempt, Conditions, Press, Rules
+from rove_hil.supervision.supervisor_core import RESET_QUESTION, SELF, SupervisorCore
+from rove_hil.supervision.takeover_choice import TakeoverRequest
 from rove_hil.takeover import TRANSITIONS
-from rove_hil.takeover_choice import TakeoverRequest
 
 PEDAL = "pedal:test"
 ATTEMPT = Attempt("20260101T000000_abcdef", "whiteboard", metadata_json='{"lab": 2}')

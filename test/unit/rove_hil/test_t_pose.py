@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from rove_core.joint_space import JointSpace
-from rove_hil.kinematics import Kinematics
-from rove_hil.mocap import MocapFrame, Tracked
+from rove_hil.operator.mocap import MocapFrame, Tracked
+from rove_hil.operator.t_pose import BodySize, CalibrationError, calibration_of, measure
 from rove_hil.retarget import Retargeter
-from rove_hil.t_pose import BodySize, CalibrationError, calibration_of, measure
+from rove_hil.retargeting.kinematics import Kinematics
 
 SPACE = JointSpace.load("iron_r01")
 PERIOD_NS = 13_888_889

@@ -6,7 +6,7 @@ import pytest
 
 from rove_core.errors import ConfigError
 from rove_core.modes import TakeoverWay
-from rove_hil.takeover_choice import TakeoverChoice, TakeoverRequest
+from rove_hil.supervision.takeover_choice import TakeoverChoice, TakeoverRequest
 
 CHOICE = TakeoverChoice(TakeoverWay.ABSOLUTE, ("head",), ("head", "right_arm", "right_hand"))
 

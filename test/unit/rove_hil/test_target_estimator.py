@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rove_core.joint_space import FloatArray, JointSpace
-from rove_hil.target_estimator import TargetEstimator
+from rove_hil.command.target_estimator import TargetEstimator
 
 TICK_S = 0.005
 FRAME_S = 1 / 72

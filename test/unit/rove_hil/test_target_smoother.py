@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rove_hil.target_smoother import LONGEST_GAP_S, TargetSmoother
+from rove_hil.retargeting.target_smoother import LONGEST_GAP_S, TargetSmoother
 
 DT_S = 1 / 72
 MOST_M = 0.002

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from rove_core.joint_space import JointSpace
-from rove_hil.collision import CollisionModel
-from rove_hil.kinematics import Kinematics
-from rove_hil.mocap import MocapFrame
+from rove_hil.guard.collision import CollisionModel
+from rove_hil.operator.mocap import MocapFrame
 from rove_hil.retarget import Retargeter
-from rove_hil.velocity_damper import BODY_DISTANCE_M, VelocityDamper
+from rove_hil.retargeting.kinematics import Kinematics
+from rove_hil.retargeting.velocity_damper import BODY_DISTANCE_M, VelocityDamper
 
 SPACE = JointSpace.load("iron_r01")
 FRAME_NS = 13_888_889

@@ -6,7 +6,7 @@ import pytest
 
 from rove_core.clocks import NS_PER_S
 from rove_core.modes import Event, Mode
-from rove_hil.watchdogs import MOVING, Limits, Watch
+from rove_hil.supervision.watchdogs import MOVING, Limits, Watch
 
 NOW_NS = 100 * NS_PER_S
 EPOCH = 7

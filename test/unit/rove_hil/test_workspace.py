@@ -9,8 +9,8 @@ import pytest
 
 from rove_core.errors import ConfigError
 from rove_core.joint_space import JointSpace
-from rove_hil.collision import CollisionError, CollisionModel
-from rove_hil.workspace import Workspace
+from rove_hil.guard.collision import CollisionError, CollisionModel
+from rove_hil.guard.workspace import Workspace
 
 SPACE = JointSpace.load("iron_r01")
 MODEL = CollisionModel(SPACE)

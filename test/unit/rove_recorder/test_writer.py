@@ -21,7 +21,17 @@ from rove_recorder.resampler import Budgets, Resampler
 
 STEPS = {
     *("t_mono_ns", "t_ros_ns", "t_obs_ns", "state", "state_velocity", "command_policy", "command_operator"),
-    *("command_target", "command_sent", "limited", "mode", "control", "control_group_mask", "operator_authority", "stage", "segment_id"),
+    *(
+        "command_target",
+        "command_sent",
+        "limited",
+        "mode",
+        "control",
+        "control_group_mask",
+        "operator_authority",
+        "stage",
+        "segment_id",
+    ),
     *("epoch", "chunk_id", "chunk_step", "policy_index", "valid", "camera_index_head", "camera_age_ns_head"),
 }
 

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rove_core.joint_space import JointSpace
-from rove_hil.kinematics import Kinematics
-from rove_hil.mocap import MocapFrame
+from rove_hil.operator.mocap import MocapFrame
+from rove_hil.retargeting.kinematics import Kinematics
 from rove_sim.operator_motion import HandPose, rotation_log
 from rove_sim.poses import transform
 

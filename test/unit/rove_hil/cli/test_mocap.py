@@ -14,10 +14,10 @@ import pytest
 from rove_core.joint_space import JointSpace
 from rove_core.keys import read_pair
 from rove_hil.cli.main import main
-from rove_hil.kinematics import Kinematics
-from rove_hil.mocap import MocapFrame
-from rove_hil.mocap_file import MocapRecorder, read_recording
-from rove_hil.mocap_wire import MocapPublisher, MocapReceiver
+from rove_hil.operator.mocap import MocapFrame
+from rove_hil.operator.mocap_file import MocapRecorder, read_recording
+from rove_hil.operator.mocap_wire import MocapPublisher, MocapReceiver
+from rove_hil.retargeting.kinematics import Kinematics
 
 SPACE = JointSpace.load("iron_r01")
 PERIOD_S = 0.01

@@ -18,8 +18,8 @@ from rove_core.modes import Event, Mode
 from rove_core.ros import stamps, topics
 from rove_core.ros.node import OK, WARN, RoveNode
 from rove_core.ros.node import main as run
-from rove_hil.mocap import MocapFrame
-from rove_hil.mocap_wire import MocapPublisher
+from rove_hil.operator.mocap import MocapFrame
+from rove_hil.operator.mocap_wire import MocapPublisher
 from rove_sim.ground_truth import GroundTruthLog
 from rove_sim.latency import DEFAULT_SERIES, DelayLine, measured_latency_ms
 from rove_sim.operator_behaviour import Saying, ScriptedOperator, View

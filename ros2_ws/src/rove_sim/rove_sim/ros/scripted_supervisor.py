@@ -31,7 +31,7 @@ from rove_core.modes import Event, Mode, Stage
 from rove_core.ros import stamps, topics
 from rove_core.ros.node import OK, RoveNode
 from rove_core.ros.node import main as run
-from rove_hil.session_plan import SessionPlan
+from rove_hil.supervision.session_plan import SessionPlan
 from rove_sim.attempt_script import AttemptScript, Situation, SupervisorHabits
 from rove_sim.ground_truth import GroundTruthLog
 from rove_sim.judgement import Patience, Sighting

@@ -1,0 +1,1 @@
+"""What moves the robot: who drives, where to, and inside which limits. `filter_node` runs it."""

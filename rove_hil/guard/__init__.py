@@ -1,0 +1,1 @@
+"""Keeping the robot off itself and inside its workspace."""

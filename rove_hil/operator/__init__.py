@@ -1,0 +1,1 @@
+"""The operator's body as motion-capture frames: sources, recordings, calibration."""

@@ -1,0 +1,1 @@
+"""What `rove_hil.retarget` is made of: kinematics, tasks, hands."""

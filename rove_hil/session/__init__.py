@@ -1,0 +1,1 @@
+"""What runs in a session, and how its processes are kept."""
