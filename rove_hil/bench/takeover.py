@@ -82,10 +82,13 @@ def run(quick: bool) -> dict[str, Any]:
 
 
 @contextmanager
-def _node(module: str, environment: Mapping[str, str]) -> Iterator[None]:
+def _node(module: str, environment: Mapping[str, str], *arguments: str) -> Iterator[None]:
     """A node of this package as a process, ended as `rove deploy` would."""
     node = subprocess.Popen(
-        [sys.executable, "-m", module], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [sys.executable, "-m", module, *arguments],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
         yield
@@ -101,7 +104,12 @@ def _node(module: str, environment: Mapping[str, str]) -> Iterator[None]:
 def _trace(count: int, out: Path) -> None:
     environment = {"ROS_DOMAIN_ID": DEFAULT_DOMAIN} | os.environ | {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
     argv = [sys.executable, "-m", "rove_hil.ros.takeover_probe", "--takeovers", str(count), "--out", str(out)]
-    with _node("rove_hil.ros.supervisor_node", environment), _node("rove_hil.ros.filter_node", environment):
+    # All takeovers are one attempt, longer than people are given.
+    no_limit = ("--ros-args", "-p", "max_attempt_s:=0.0")
+    with (
+        _node("rove_hil.ros.supervisor_node", environment, *no_limit),
+        _node("rove_hil.ros.filter_node", environment),
+    ):
         probe = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
     if probe.returncode != 0:
         last = (probe.stderr.strip().splitlines() or ["no output"])[-1]

@@ -53,6 +53,7 @@ class SupervisorParameters(ConfigModel):
         ("left_arm", "right_arm"), description="groups that must be tracked before a takeover"
     )
     alignment_dwell_s: float = Field(0.4, ge=0, description="how long the gate must hold [s]")
+    alignment_dwell: tuple[str, ...] = Field((), description="joint groups with another dwell, group=seconds")
     alignment_hz: float = Field(30.0, gt=0, le=200, description="rate of /rove/alignment while ALIGNING [Hz]")
     max_attempt_s: float = Field(
         180.0, ge=0, description="an attempt that takes longer is paused and people are asked [s]; 0: no limit"
@@ -103,7 +104,12 @@ class SupervisorParameters(ConfigModel):
             for group in known
             if group in {*rms, *position, *rotation}
         }
-        return AlignmentGate(limits, required=self.alignment_required, dwell_s=self.alignment_dwell_s)
+        return AlignmentGate(
+            limits,
+            required=self.alignment_required,
+            dwell_s=self.alignment_dwell_s,
+            dwells=_per_group("alignment_dwell", self.alignment_dwell, known),
+        )
 
 
 def _per_group(parameter: str, items: Iterable[str], known: tuple[str, ...]) -> Mapping[str, float]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from rove_core.clocks import NS_PER_S
 from rove_core.errors import ConfigError
@@ -55,7 +56,7 @@ class GroupLimits:
 
 @dataclass(frozen=True, slots=True)
 class GateState:
-    """What the gate says. `reason` is one line for people, "" when met; `held_s` is how long all has been close."""
+    """What the gate says. `reason` is one line for people, "" when met; `held_s` is how long the last group has been close."""
 
     met: bool
     reason: str
@@ -63,9 +64,9 @@ class GateState:
 
 
 class AlignmentGate:
-    """Close enough in all groups for `dwell_s`.
+    """Close enough in every group for the group's dwell.
 
-    The first sample starts the dwell when it is close enough. A sample that is not, or a gap of more than
+    The first sample that is close enough starts a group's dwell. A sample that is not, or a gap of more than
     `max_gap_s` between samples, starts it again; so does a clock that goes back. Groups without a limit
     are not looked at.
 
@@ -73,13 +74,13 @@ class AlignmentGate:
         limits: group -> how far is close enough.
         required: groups that must be tracked; another group that is not tracked is skipped (the filter
             holds it), because a glove that lost its hand must not keep the arms from being taken over.
-        dwell_s: how long it must hold [s].
+        dwell_s: how long it must hold [s]. dwells: group -> another time [s].
         max_over_rms: the worst joint of a group may be off by this factor times its rms limit. One joint that
             human and robot have in different places (a thumb) must not keep the gate shut.
         max_gap_s: longest time between two samples [s].
 
     Raises:
-        ConfigError: a required group has no limit, or a number makes no sense.
+        ConfigError: there is no limit at all, a required group has none, or a number makes no sense.
     """
 
     def __init__(
@@ -90,16 +91,19 @@ class AlignmentGate:
         dwell_s: float = 0.4,
         max_over_rms: float = 2.5,
         max_gap_s: float = 0.2,
+        dwells: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
         unknown = [group for group in required if group not in limits]
+        if not limits:
+            raise ConfigError("alignment gate: no joint group has a limit")
         if unknown:
             raise ConfigError(f"alignment gate: no limit for required group {', '.join(unknown)}")
-        if dwell_s < 0:
-            raise ConfigError(f"alignment gate: the dwell must be at least 0 s, not {dwell_s}")
-        self.dwell_s = dwell_s
+        if (shortest := min([dwell_s, *dwells.values()])) < 0:
+            raise ConfigError(f"alignment gate: the dwell must be at least 0 s, not {shortest}")
+        self._dwell_s = {group: dwells.get(group, dwell_s) for group in {*limits, *dwells}}
+        self._usual_dwell_s = dwell_s
         self._configured = dict(limits)
         self._always_required = required
-        self._dwell_ns = int(dwell_s * NS_PER_S)
         self._max_over_rms = max_over_rms
         self._max_gap_ns = int(max_gap_s * NS_PER_S)
         self.begin()
@@ -117,7 +121,7 @@ class AlignmentGate:
         looked_at = {group: self._configured.get(group, GroupLimits()) for group in driven or self._configured}
         self._limits = looked_at if pose_matters else dict.fromkeys(looked_at, GroupLimits())
         self._required = tuple(group for group in self._always_required if group in looked_at) or driven
-        self._since_ns: int | None = None
+        self._since_ns: dict[str, int] = {}
         self._last_ns: int | None = None
         self._problem = "no operator pose yet"
 
@@ -131,6 +135,14 @@ class AlignmentGate:
         """Those of them that must be tracked."""
         return self._required
 
+    @property
+    def dwell_s(self) -> float:
+        """The longest time that a group that is looked at has to be close enough [s]."""
+        return max((self._dwell_of(group) for group in self._limits), default=self._usual_dwell_s)
+
+    def _dwell_of(self, group: str) -> float:
+        return self._dwell_s.get(group, self._usual_dwell_s)
+
     def limits(self, group: str) -> GroupLimits:
         """What the gate looks at in `group` at present."""
         return self._limits.get(group, GroupLimits())
@@ -139,23 +151,26 @@ class AlignmentGate:
         """Take one sample of the operator's pose against the robot, of time `now_ns`."""
         last_ns, self._last_ns = self._last_ns, now_ns
         broken = last_ns is not None and not 0 <= now_ns - last_ns <= self._max_gap_ns
-        self._problem = self._problem_of(groups)
-        if self._problem:
-            self._since_ns = None
-        elif self._since_ns is None or broken:
-            self._since_ns = now_ns
+        if broken:
+            self._since_ns = {}
+        problems = [(*self._excess_of(group, groups.get(group)), group) for group in self._limits]
+        far = {group for excess, _, group in problems if excess > 1.0}
+        self._since_ns = {group: self._since_ns.get(group, now_ns) for group in self._limits if group not in far}
+        excess, words, group = max(problems, default=(0.0, "", ""))
+        self._problem = f"{group} {words}" if excess > 1.0 else ""
         return self.state(now_ns)
 
     def state(self, now_ns: int) -> GateState:
         """What the gate says at `now_ns`, which may be later than the last sample."""
         if self._last_ns is not None and now_ns - self._last_ns > self._max_gap_ns:
             return GateState(False, f"no operator pose for {(now_ns - self._last_ns) / NS_PER_S:.1f} s")
-        if self._since_ns is None or self._last_ns is None:
+        if self._problem or self._last_ns is None:
             return GateState(False, self._problem)
-        held_ns = self._last_ns - self._since_ns  # only time that samples vouch for
-        held_s = held_ns / NS_PER_S
-        if held_ns < self._dwell_ns:
-            return GateState(False, f"aligned for {held_s:.2f} of {self.dwell_s:.2f} s", held_s)
+        # Only time that samples vouch for.
+        held = [((self._last_ns - since_ns) / NS_PER_S, group) for group, since_ns in self._since_ns.items()]
+        _, held_s, group = max((self._dwell_of(name) - held_s, held_s, name) for held_s, name in held)
+        if held_s < (dwell_s := self._dwell_of(group)):
+            return GateState(False, f"aligned for {held_s:.2f} of {dwell_s:.2f} s", held_s)
         return GateState(True, "", held_s)
 
     def inside(self, group: str, error: GroupError) -> bool:
@@ -163,19 +178,11 @@ class AlignmentGate:
         limits = self.limits(group)
         return limits.absent or (error.valid and self._excess(limits, error)[0] <= 1.0)
 
-    def _problem_of(self, groups: Mapping[str, GroupError]) -> str:
-        """ "" when every group is close enough, else the worst one in words."""
-        problems: list[tuple[float, str]] = []
-        for group, limits in self._limits.items():
-            error = groups.get(group)
-            if error is None or not error.valid:
-                if group in self._required:
-                    problems.append((math.inf, f"{group} is not tracked"))
-                continue
-            excess, words = self._excess(limits, error)
-            if excess > 1.0:
-                problems.append((excess, f"{group} {words}"))
-        return max(problems)[1] if problems else ""
+    def _excess_of(self, group: str, error: GroupError | None) -> tuple[float, str]:
+        """As `_excess`; of a group that is not tracked, infinite where it has to be and nothing where it need not."""
+        if error is None or not error.valid:
+            return (math.inf, "is not tracked") if group in self._required else (0.0, "")
+        return self._excess(self._limits[group], error)
 
     def _excess(self, limits: GroupLimits, error: GroupError) -> tuple[float, str]:
         """The worst error over its limit, and that in words; infinite when nothing can be said."""

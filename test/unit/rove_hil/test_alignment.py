@@ -55,6 +55,19 @@ def test_one_sample_far_off_starts_the_dwell_again() -> None:
     assert not feed(subject, now_ns + PERIOD_NS, 0.3, CLOSE, CLOSE)[1].met
 
 
+def test_a_group_may_have_a_dwell_of_its_own() -> None:
+    limits = {"arm": GroupLimits(0.3), "hand": GroupLimits(0.6)}
+    subject = AlignmentGate(limits, required=("arm",), dwell_s=0.4, dwells={"hand": 1.0})
+    assert subject.dwell_s == 1.0
+    now_ns, state = feed(subject, 0, 0.6, CLOSE, CLOSE)
+    assert state.reason == "aligned for 0.58 of 1.00 s"
+    subject.update(now_ns, {"arm": FAR, "hand": CLOSE})
+    now_ns, state = feed(subject, now_ns + PERIOD_NS, 0.5, CLOSE, CLOSE)
+    assert state.met, "the hand has been close all the time, the arm for its own dwell"
+    subject.begin(("arm",))
+    assert subject.dwell_s == 0.4
+
+
 def test_a_gap_in_the_poses_starts_the_dwell_again() -> None:
     subject = gate()
     now_ns, _ = feed(subject, 0, 0.3, CLOSE, CLOSE)
