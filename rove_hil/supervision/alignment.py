@@ -56,7 +56,7 @@ class GroupLimits:
 
 @dataclass(frozen=True, slots=True)
 class GateState:
-    """What the gate says. `reason` is one line for people, "" when met; `held_s` is how long the last group has been close."""
+    """What the gate says. `reason` is one line, "" when met; `held_s` is how long the last group has been close."""
 
     met: bool
     reason: str
@@ -80,7 +80,7 @@ class AlignmentGate:
         max_gap_s: longest time between two samples [s].
 
     Raises:
-        ConfigError: there is no limit at all, a required group has none, or a number makes no sense.
+        ConfigError: a required group has no limit, or a number makes no sense.
     """
 
     def __init__(
@@ -94,8 +94,6 @@ class AlignmentGate:
         dwells: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
         unknown = [group for group in required if group not in limits]
-        if not limits:
-            raise ConfigError("alignment gate: no joint group has a limit")
         if unknown:
             raise ConfigError(f"alignment gate: no limit for required group {', '.join(unknown)}")
         if (shortest := min([dwell_s, *dwells.values()])) < 0:
@@ -168,7 +166,8 @@ class AlignmentGate:
             return GateState(False, self._problem)
         # Only time that samples vouch for.
         held = [((self._last_ns - since_ns) / NS_PER_S, group) for group, since_ns in self._since_ns.items()]
-        _, held_s, group = max((self._dwell_of(name) - held_s, held_s, name) for held_s, name in held)
+        remaining = [(self._dwell_of(name) - held_s, held_s, name) for held_s, name in held]
+        _, held_s, group = max(remaining, default=(0.0, math.inf, ""))
         if held_s < (dwell_s := self._dwell_of(group)):
             return GateState(False, f"aligned for {held_s:.2f} of {dwell_s:.2f} s", held_s)
         return GateState(True, "", held_s)
