@@ -135,6 +135,7 @@ setup(
             "bench = rove_hil.cli.bench:register",
             "episodes = rove_recorder.cli:register",
             "keyboard = rove_hil.cli.keyboard:register",
+            "policy = rove_inference.cli:register",
             "mocap = rove_hil.cli.mocap:register",
             "inputs = rove_hil.cli.inputs:register",
         ],
