@@ -23,6 +23,8 @@ from rove_core.joint_space import JointSpace
 SPEC_FILE = "policy.yaml"
 FORMAT = 1
 
+JoinName = Literal["replace", "blend", "ensemble", "rtc"]
+
 IntArray = npt.NDArray[np.intp]
 
 
@@ -89,6 +91,8 @@ class PolicySpec(ConfigModel):
     horizon: int = Field(ge=1, le=1000, description="steps predicted")
     execute: int = Field(ge=1, description="steps to execute before the next chunk")
     out_of_limits: Literal["clip", "refuse"] = "clip"
+    join: JoinName = Field("replace", description="how a new chunk joins the one in force")
+    prefix_input: bool = Field(False, description="the network was trained to continue the chunk before")
     cameras: tuple[CameraSpec, ...] = ()
     state: JointsSpec
     action: JointsSpec

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +16,44 @@ from rove_inference.backends import Array, Backend, TensorInfo
 from rove_inference.backends.onnx import OnnxBackend
 from rove_inference.bundle import Bundle, load_bundle
 from rove_inference.decoders import direct
+from rove_inference.decoders.prefix import Prefix
 from rove_inference.observation import Observation
 from rove_inference.preprocess import prepare_image
 
 STATE_INPUT = "state"
+# Of a model that was trained to continue the chunk before (`prefix_input` of its bundle).
+PREFIX_INPUT = "prefix"
+PREFIX_MASK_INPUT = "prefix_mask"
 
 # The first runs of a session allocate and pick kernels; the figures of the rest are what to expect.
 WARM_UP_RUNS = 8
 WARM_UP_SKIPPED = 3
+
+
+def _nothing() -> npt.NDArray[np.float32]:
+    return np.zeros(0, np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What a policy is asked, besides the observation.
+
+    Attributes:
+        instruction: of the attempt. condition: condition text, "" when unconditioned.
+        cfg_beta: classifier-free guidance weight. seed: of the decoder's noise.
+        epoch: of the mode it is asked in; goes to a remote policy and comes back.
+        prefix: what is decided about the answer already, in JointSpace order; None when nothing is.
+    """
+
+    instruction: str = ""
+    condition: str = ""
+    cfg_beta: float = 1.0
+    seed: int = 0
+    epoch: int = 0
+    prefix: Prefix | None = None
+
+
+NOTHING_ASKED = Query()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +63,21 @@ class Prediction:
     Attributes:
         positions: [rad], shape (horizon, dim), in JointSpace order; step 0 is the observation's moment.
         clipped: how many of them were brought back inside the joint limits.
-        inference_ms: time in the model alone.
+        inference_ms: time in the model alone. round_trip_ms: request to answer of a remote policy, 0 when it is local.
+        guided: the decoder or the network kept to the prefix that it was given.
+        decoder_steps: evaluations of the network.
+        base, residual, gate: of a residual adapter, see ActionChunk.msg; empty without one.
     """
 
     positions: npt.NDArray[np.float32]
     clipped: int
     inference_ms: float
+    round_trip_ms: float = 0.0
+    guided: bool = False
+    decoder_steps: int = 1
+    base: npt.NDArray[np.float32] = field(default_factory=_nothing)
+    residual: npt.NDArray[np.float32] = field(default_factory=_nothing)
+    gate: npt.NDArray[np.float32] = field(default_factory=_nothing)
 
 
 class Policy:
@@ -67,7 +106,7 @@ class Policy:
         bundle = load_bundle(path, space)
         return cls(bundle, OnnxBackend(bundle.model_path, device, threads), space)
 
-    def predict(self, observation: Observation) -> Prediction:
+    def predict(self, observation: Observation, query: Query = NOTHING_ASKED) -> Prediction:
         """Answer one observation.
 
         Raises:
@@ -78,19 +117,34 @@ class Policy:
         tensors: dict[str, Array] = {STATE_INPUT: state[None]}
         for camera in spec.cameras:
             tensors[camera.input_name] = prepare_image(observation.images[camera.name], camera)[None]
+        if spec.prefix_input:
+            tensors |= self._prefix_tensors(query.prefix)
         start_ns = time.perf_counter_ns()
         answer = self._backend.run(tensors)
         inference_ms = (time.perf_counter_ns() - start_ns) * 1e-6
         positions, clipped = direct.decode(
             answer[direct.OUTPUT], self._space, spec.horizon, self.bundle.action_order, spec.out_of_limits
         )
-        return Prediction(positions, clipped, inference_ms)
+        return Prediction(positions, clipped, inference_ms, guided=spec.prefix_input and query.prefix is not None)
+
+    def _prefix_tensors(self, prefix: Prefix | None) -> dict[str, Array]:
+        """The chunk before in the model's order of joints, and which of its steps are sure to be executed."""
+        spec = self.bundle.spec
+        actions = np.zeros((1, spec.horizon, self._space.dim), np.float32)
+        mask = np.zeros((1, spec.horizon), np.float32)
+        if prefix is not None:
+            actions[0][: prefix.frozen, self.bundle.action_order] = prefix.actions[: prefix.frozen]
+            mask[0, : prefix.frozen] = 1.0
+        return {PREFIX_INPUT: actions, PREFIX_MASK_INPUT: mask}
 
     def _check_tensors(self) -> None:
         spec, dim = self.bundle.spec, self._space.dim
         inputs = {STATE_INPUT: TensorInfo((1, dim), np.dtype(np.float32))}
         for camera in spec.cameras:
             inputs[camera.input_name] = TensorInfo((1, 3, camera.height, camera.width), np.dtype(np.uint8))
+        if spec.prefix_input:
+            inputs[PREFIX_INPUT] = TensorInfo((1, spec.horizon, dim), np.dtype(np.float32))
+            inputs[PREFIX_MASK_INPUT] = TensorInfo((1, spec.horizon), np.dtype(np.float32))
         outputs = {direct.OUTPUT: TensorInfo((1, spec.horizon, dim), np.dtype(np.float32))}
         problems = [
             *_mismatches("input", inputs, self._backend.inputs, exact=True),
