@@ -19,6 +19,7 @@ from pydantic import Field, field_validator, model_validator
 from rove_core.config import ConfigModel, load_yaml
 from rove_core.errors import BundleError, ConfigError
 from rove_core.joint_space import JointSpace
+from rove_inference.network import NetworkSpec
 
 SPEC_FILE = "policy.yaml"
 FORMAT = 1
@@ -77,16 +78,17 @@ class JointsSpec(ConfigModel):
         return self
 
 
-class PolicySpec(ConfigModel):
-    """`policy.yaml`."""
+class PolicySpec(NetworkSpec):
+    """`policy.yaml`. The network of its own keys is the one that the decoder calls."""
 
     format: Literal[1]
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="goes into policy ids and file names")
     index: int = Field(0, ge=0, description="training iteration")
     robot: str = Field(description="robot of rove_core/robots")
-    backend: Literal["onnx"]
     decoder: Literal["direct"]
-    model: str = Field(description="model file, one of `files`")
+    encoders: tuple[NetworkSpec, ...] = Field(
+        (), description="networks that run once per observation, in this order; what they put out, later ones take in"
+    )
     control_hz: float = Field(gt=0, le=1000, description="steps of a chunk per second")
     horizon: int = Field(ge=1, le=1000, description="steps predicted")
     execute: int = Field(ge=1, description="steps to execute before the next chunk")
@@ -104,8 +106,10 @@ class PolicySpec(ConfigModel):
     def _consistent(self) -> PolicySpec:
         if self.execute > self.horizon:
             raise ValueError(f"executes {self.execute} of {self.horizon} predicted steps")
-        if self.model not in self.files:
-            raise ValueError(f"model '{self.model}' is not among the files: {', '.join(self.files)}")
+        for network in (*self.encoders, self):
+            for file in network.needs:
+                if file not in self.files:
+                    raise ValueError(f"model '{file}' is not among the files: {', '.join(self.files)}")
         names = [camera.name for camera in self.cameras]
         if len(set(names)) != len(names):
             raise ValueError(f"cameras named twice: {', '.join(names)}")
@@ -190,7 +194,10 @@ def write_bundle(folder: str | Path, spec: PolicySpec) -> Path:
     """
     folder = Path(folder)
     hashed = spec.model_copy(update={"files": {file: file_sha256(folder / file) for file in spec.files}})
-    text = yaml.safe_dump(hashed.model_dump(mode="json"), sort_keys=False, default_flow_style=None, width=120)
+    first = {"format": hashed.format, "name": hashed.name}
+    # What is at its default would hide what matters.
+    content = first | hashed.model_dump(mode="json", exclude_defaults=True)
+    text = yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=120)
     (folder / SPEC_FILE).write_text(text, encoding="utf-8")
     return folder
 
