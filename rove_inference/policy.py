@@ -15,7 +15,7 @@ from rove_core.joint_space import JointSpace
 from rove_inference.backends import Array, Backend, TensorInfo
 from rove_inference.backends.onnx import OnnxBackend
 from rove_inference.bundle import Bundle, load_bundle
-from rove_inference.decoders import direct
+from rove_inference.decoders import positions as answered
 from rove_inference.decoders.prefix import Prefix
 from rove_inference.observation import Observation
 from rove_inference.preprocess import prepare_image
@@ -122,8 +122,8 @@ class Policy:
         start_ns = time.perf_counter_ns()
         answer = self._backend.run(tensors)
         inference_ms = (time.perf_counter_ns() - start_ns) * 1e-6
-        positions, clipped = direct.decode(
-            answer[direct.OUTPUT], self._space, spec.horizon, self.bundle.action_order, spec.out_of_limits
+        positions, clipped = answered.to_robot(
+            answer[answered.OUTPUT], self._space, spec.horizon, self.bundle.action_order, spec.out_of_limits
         )
         return Prediction(positions, clipped, inference_ms, guided=spec.prefix_input and query.prefix is not None)
 
@@ -145,7 +145,7 @@ class Policy:
         if spec.prefix_input:
             inputs[PREFIX_INPUT] = TensorInfo((1, spec.horizon, dim), np.dtype(np.float32))
             inputs[PREFIX_MASK_INPUT] = TensorInfo((1, spec.horizon), np.dtype(np.float32))
-        outputs = {direct.OUTPUT: TensorInfo((1, spec.horizon, dim), np.dtype(np.float32))}
+        outputs = {answered.OUTPUT: TensorInfo((1, spec.horizon, dim), np.dtype(np.float32))}
         problems = [
             *_mismatches("input", inputs, self._backend.inputs, exact=True),
             *_mismatches("output", outputs, self._backend.outputs, exact=False),

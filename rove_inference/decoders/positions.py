@@ -1,4 +1,4 @@
-"""The model predicts the chunk itself."""
+"""The last step of every decoder: a chunk that may reach the robot, or none."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OUTPUT = "actions"
 LIMIT_TOLERANCE_RAD = 1e-4
 
 
-def decode(
+def to_robot(
     actions: Array,
     space: JointSpace,
     horizon: int,
