@@ -8,7 +8,8 @@ from pydantic import Field, model_validator
 
 from rove_core.config import ConfigModel
 
-BackendName = Literal["onnx", "torch", "python", "qwen3_vl"]
+# The last three run on another machine.
+BackendName = Literal["onnx", "torch", "python", "qwen3_vl", "rove", "openpi", "groot"]
 
 # What torch writes with pickle: whoever made such a file runs code on the machine that opens it.
 PICKLED = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle")
@@ -21,10 +22,10 @@ class NetworkSpec(ConfigModel):
     backend: BackendName
     model: str = Field("", description="model file, one of the bundle's `files`")
     architecture: str = Field(
-        "", description="of .safetensors weights: a name of the entry points `rove.architectures`"
+        "", description="of .safetensors weights: an entry point of `rove.architectures`"
     )
     config: str = Field("", description="JSON file with the sizes of the architecture, one of `files`")
-    entry_point: str = Field("", description="of backend python: a name of the entry points `rove.backends`")
+    entry_point: str = Field("", description="of backend python: an entry point of `rove.backends`")
 
     @model_validator(mode="after")
     def _keys_fit(self) -> Self:
