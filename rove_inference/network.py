@@ -21,9 +21,7 @@ class NetworkSpec(ConfigModel):
 
     backend: BackendName
     model: str = Field("", description="model file, one of the bundle's `files`")
-    architecture: str = Field(
-        "", description="of .safetensors weights: an entry point of `rove.architectures`"
-    )
+    architecture: str = Field("", description="of .safetensors weights: an entry point of `rove.architectures`")
     config: str = Field("", description="JSON file with the sizes of the architecture, one of `files`")
     entry_point: str = Field("", description="of backend python: an entry point of `rove.backends`")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,12 +13,14 @@ import numpy.typing as npt
 from rove_core.errors import BundleError, PolicyError
 from rove_core.joint_space import JointSpace
 from rove_inference.backends import Array, Backend, TensorInfo
-from rove_inference.backends.onnx import OnnxBackend
+from rove_inference.backends.loading import open_network
+from rove_inference.backends.placement import Placement
 from rove_inference.bundle import Bundle, load_bundle
 from rove_inference.decoders import positions as answered
 from rove_inference.decoders.prefix import Prefix
 from rove_inference.observation import Observation
 from rove_inference.preprocess import prepare_image
+from rove_inference.stages import Stages
 
 STATE_INPUT = "state"
 # Of a model that was trained to continue the chunk before (`prefix_input` of its bundle).
@@ -96,15 +98,19 @@ class Policy:
         self.warm_up_ms = self._warm_up()
 
     @classmethod
-    def load(cls, path: str | Path, space: JointSpace, device: str = "cpu", threads: int = 1) -> Policy:
-        """Load, verify and warm up the bundle at `path`.
+    def load(
+        cls, path: str | Path, space: JointSpace, device: str = "cpu", threads: int = 1, cpus: Sequence[int] = ()
+    ) -> Policy:
+        """Load, verify and warm up the bundle at `path`; Placement describes where it runs.
 
         Raises:
             BundleError: the bundle cannot be used. JointNameError: it is for other joints.
             PolicyError: the device is not there.
         """
         bundle = load_bundle(path, space)
-        return cls(bundle, OnnxBackend(bundle.model_path, device, threads), space)
+        placement = Placement(device, threads, tuple(cpus))
+        encoders = [open_network(bundle, network, placement) for network in bundle.spec.encoders]
+        return cls(bundle, Stages(encoders, open_network(bundle, bundle.spec, placement)), space)
 
     def predict(self, observation: Observation, query: Query = NOTHING_ASKED) -> Prediction:
         """Answer one observation.

@@ -1,4 +1,4 @@
-"""What runs a model: arrays in by name, arrays out by name."""
+"""What runs a model: arrays in by name, arrays out by name. A backend knows nothing of chunks or joints."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
+
+# Texts are arrays of Python strings: a batch of prompts has shape (B,).
+TEXT = np.dtype(object)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,5 +37,11 @@ class Backend(Protocol):
         ...
 
     def run(self, tensors: Mapping[str, Array]) -> dict[str, Array]:
-        """Evaluate the model; called from one thread at a time. Raises PolicyError when that fails."""
+        """Evaluate the model; called from one thread at a time.
+
+        A read-only array is taken never to change: its copy on the device is used again.
+
+        Raises:
+            PolicyError: that failed.
+        """
         ...
