@@ -61,6 +61,42 @@ def test_a_chunk_that_comes_after_the_last_one_is_spent_counts_as_a_stall() -> N
     assert plan.stalls == 1
 
 
+def test_an_answer_of_which_all_steps_are_past_is_a_stall_even_when_it_is_the_first() -> None:
+    plan = scheduler()
+    plan.published(0, 0, 5000 * MS)
+    assert plan.stalls == 1
+
+
+def test_until_there_was_an_answer_the_expected_time_counts() -> None:
+    plan = ReplanScheduler(DT_S, execute=16, horizon=50, margin_s=0.05, expected_s=0.3)
+    assert plan.latency_ms == pytest.approx(300)
+    assert plan.delay_steps == 3 + 1
+    plan.published(observation_ns=0, request_ns=20 * MS, ready_ns=120 * MS)
+    assert plan.latency_ms == pytest.approx(100)
+    assert plan.delay_steps == 2 + 1
+
+
+def test_the_delay_counts_from_the_observation_and_one_spike_does_not_pin_it() -> None:
+    plan = scheduler()
+    for number in range(LATENCY_WINDOW):
+        ready_ms = 1500 if number == 5 else 190
+        plan.published(number * MS, (number + 50) * MS, (number + ready_ms) * MS)
+    assert plan.delay_steps == 2 + 1
+    for number in range(5):
+        plan.published(number * MS, (number + 50) * MS, (number + 700) * MS)
+    assert plan.delay_steps == 7 + 1
+
+
+def test_the_age_of_an_action_is_that_of_its_observation_while_the_chunk_is_in_force() -> None:
+    plan = scheduler()
+    plan.published(0, 0, 100 * MS)
+    plan.published(1000 * MS, 1000 * MS, 1500 * MS)
+    assert plan.age_ms.at(0) == pytest.approx(100)
+    assert plan.age_ms.at(1) == pytest.approx(1500)
+    plan.published(9000 * MS, 9000 * MS, 9100 * MS)
+    assert plan.age_ms.at(1) == pytest.approx(5000), "nothing is executed once the chunk is spent"
+
+
 @given(st.lists(st.floats(0, 1e3), min_size=1, max_size=200), st.floats(0, 1))
 def test_the_running_quantile_is_one_of_the_last_values(values: list[float], quantile: float) -> None:
     running = RunningQuantile(window=64)
