@@ -17,9 +17,19 @@ import yaml
 from pydantic import Field, field_validator, model_validator
 
 from rove_core.config import ConfigModel, load_yaml
-from rove_core.errors import BundleError, ConfigError
+from rove_core.errors import BundleError, ConfigError, nearest
 from rove_core.joint_space import JointSpace
+from rove_inference.decoders.spec import (
+    AdapterSpec,
+    ConsistencySpec,
+    DecoderName,
+    DiffusionSpec,
+    FlowSpec,
+    GuidanceSpec,
+    Sampler,
+)
 from rove_inference.network import NetworkSpec
+from rove_inference.remote.spec import BACKENDS, RemoteSpec
 
 SPEC_FILE = "policy.yaml"
 FORMAT = 1
@@ -85,7 +95,12 @@ class PolicySpec(NetworkSpec):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="goes into policy ids and file names")
     index: int = Field(0, ge=0, description="training iteration")
     robot: str = Field(description="robot of rove_core/robots")
-    decoder: Literal["direct"]
+    decoder: DecoderName
+    flow: FlowSpec | None = None
+    consistency: ConsistencySpec | None = None
+    diffusion: DiffusionSpec | None = None
+    guidance: GuidanceSpec | None = Field(None, description="classifier-free guidance, of flow and diffusion")
+    adapter: AdapterSpec | None = Field(None, description="network that corrects the decoder's chunk")
     encoders: tuple[NetworkSpec, ...] = Field(
         (), description="networks that run once per observation, in this order; what they put out, later ones take in"
     )
@@ -100,19 +115,59 @@ class PolicySpec(NetworkSpec):
     action: JointsSpec
     prompt: str = Field("{instruction}", description="template of what the policy is told")
     condition: str = Field("", description="template of the condition text, empty when unconditioned")
-    files: dict[str, str] = Field(min_length=1, description="file in the bundle -> SHA-256 of its bytes")
+    conditions: tuple[str, ...] = Field(
+        (), description="condition texts that the networks know by number; empty: they take the text itself"
+    )
+    remote: RemoteSpec | None = Field(None, description="where the policy runs, when that is another machine")
+    files: dict[str, str] = Field(default_factory=dict, description="file in the bundle -> SHA-256 of its bytes")
 
     @model_validator(mode="after")
     def _consistent(self) -> PolicySpec:
         if self.execute > self.horizon:
             raise ValueError(f"executes {self.execute} of {self.horizon} predicted steps")
-        for network in (*self.encoders, self):
+        for network in self.networks:
             for file in network.needs:
                 if file not in self.files:
                     raise ValueError(f"model '{file}' is not among the files: {', '.join(self.files)}")
         names = [camera.name for camera in self.cameras]
         if len(set(names)) != len(names):
             raise ValueError(f"cameras named twice: {', '.join(names)}")
+        return self
+
+    @model_validator(mode="after")
+    def _decodable(self) -> PolicySpec:
+        for name in ("flow", "consistency", "diffusion"):
+            if getattr(self, name) is not None and self.decoder != name:
+                raise ValueError(f"section '{name}' belongs to decoder {name}, this one is {self.decoder}")
+        if self.guidance is not None and self.decoder not in ("flow", "diffusion"):
+            raise ValueError(f"section 'guidance' belongs to decoders flow and diffusion, this one is {self.decoder}")
+        if self.decoder == "direct":
+            if self.adapter is not None:
+                raise ValueError("section 'adapter' belongs to decoders flow, consistency and diffusion, not to direct")
+            return self
+        if min(self.action.std) <= 0:
+            joint = self.action.names[int(np.argmin(self.action.std))]
+            raise ValueError(f"decoder {self.decoder} samples in units of action.std, which is 0 or less for '{joint}'")
+        return self
+
+    @model_validator(mode="after")
+    def _conditions_known(self) -> PolicySpec:
+        if self.conditions:
+            for text in (self.condition, *([self.guidance.negative] if self.guidance else [])):
+                if text not in self.conditions:
+                    raise ValueError(f"unknown condition '{text}', {nearest(text, self.conditions)}")
+        return self
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> PolicySpec:
+        if (self.backend in BACKENDS) != (self.remote is not None):
+            raise ValueError(f"`remote` goes with backend {', '.join(sorted(BACKENDS))}, and with nothing else")
+        if self.remote is None and not self.files:
+            raise ValueError("names no files")
+        if self.remote is not None:
+            if self.model or self.encoders:
+                raise ValueError(f"backend {self.backend} runs elsewhere: it has no model and no encoders here")
+            self.remote.check_for(self.backend)
         return self
 
     @field_validator("files")
@@ -128,6 +183,29 @@ class PolicySpec(NetworkSpec):
     def dt_s(self) -> float:
         """Time between steps of a chunk [s]."""
         return 1.0 / self.control_hz
+
+    @property
+    def networks(self) -> tuple[NetworkSpec, ...]:
+        """All that must be opened, in the order in which they run."""
+        return (*self.encoders, self, *([self.adapter] if self.adapter else []))
+
+    @property
+    def sampler(self) -> Sampler | None:
+        """How the chunk is drawn from noise; None when it is not."""
+        match self.decoder:
+            case "direct":
+                return None
+            case "flow":
+                return self.flow or FlowSpec()
+            case "consistency":
+                return self.consistency or ConsistencySpec()
+            case "diffusion":
+                return self.diffusion or DiffusionSpec()
+
+    @property
+    def cfg_beta(self) -> float:
+        """Guidance weight when nobody asks for another."""
+        return self.guidance.beta if self.guidance else 1.0
 
 
 @dataclass(frozen=True, slots=True)

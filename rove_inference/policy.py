@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,20 +12,18 @@ import numpy.typing as npt
 
 from rove_core.errors import BundleError, PolicyError
 from rove_core.joint_space import JointSpace
-from rove_inference.backends import Array, Backend, TensorInfo
+from rove_inference import signature
+from rove_inference.backends import TEXT, Array, Backend
 from rove_inference.backends.loading import open_network
 from rove_inference.backends.placement import Placement
 from rove_inference.bundle import Bundle, load_bundle
-from rove_inference.decoders import positions as answered
+from rove_inference.decoders.inpainting import Known, known_part
+from rove_inference.decoders.positions import to_robot
 from rove_inference.decoders.prefix import Prefix
+from rove_inference.model import Model
 from rove_inference.observation import Observation
 from rove_inference.preprocess import prepare_image
 from rove_inference.stages import Stages
-
-STATE_INPUT = "state"
-# Of a model that was trained to continue the chunk before (`prefix_input` of its bundle).
-PREFIX_INPUT = "prefix"
-PREFIX_MASK_INPUT = "prefix_mask"
 
 # The first runs of a session allocate and pick kernels; the figures of the rest are what to expect.
 WARM_UP_RUNS = 8
@@ -85,16 +83,28 @@ class Prediction:
 class Policy:
     """Answers observations with chunks. One thread at a time."""
 
-    def __init__(self, bundle: Bundle, backend: Backend, space: JointSpace) -> None:
-        """Check the model's tensors against the bundle and the robot, and warm it up.
+    def __init__(
+        self,
+        bundle: Bundle,
+        head: Backend,
+        space: JointSpace,
+        encoders: Sequence[Backend] = (),
+        adapter: Backend | None = None,
+    ) -> None:
+        """Check the networks' tensors against the bundle and the robot, and warm them up.
+
+        Args:
+            head: the network that the decoder calls.
+            encoders: run before it, once per observation. adapter: corrects what was decoded.
 
         Raises:
             BundleError: tensors are missing, or of another shape or type, or the answer is unusable.
         """
         self.bundle = bundle
-        self._backend = backend
         self._space = space
-        self._check_tensors()
+        self._model = Model(bundle, Stages(encoders, head), adapter)
+        # `robot_values[self._to_model]` is in the model's order of actions.
+        self._to_model = np.argsort(bundle.action_order)
         self.warm_up_ms = self._warm_up()
 
     @classmethod
@@ -108,9 +118,22 @@ class Policy:
             PolicyError: the device is not there.
         """
         bundle = load_bundle(path, space)
+        if bundle.spec.remote is not None:
+            from rove_inference.remote.policy import load as load_remote  # is a Policy itself
+
+            return load_remote(bundle, space)
         placement = Placement(device, threads, tuple(cpus))
-        encoders = [open_network(bundle, network, placement) for network in bundle.spec.encoders]
-        return cls(bundle, Stages(encoders, open_network(bundle, bundle.spec, placement)), space)
+        spec = bundle.spec
+        encoders = [open_network(bundle, network, placement) for network in spec.encoders]
+        adapter = open_network(bundle, spec.adapter, placement) if spec.adapter else None
+        return cls(bundle, open_network(bundle, spec, placement), space, encoders, adapter)
+
+    def values(self) -> Mapping[str, object]:
+        """For the diagnostics: what there is to say of this policy beside its id and its times."""
+        return {}
+
+    def close(self) -> None:
+        """Free what it holds outside this process; nobody asks it anything any more."""
 
     def predict(self, observation: Observation, query: Query = NOTHING_ASKED) -> Prediction:
         """Answer one observation.
@@ -120,72 +143,55 @@ class Policy:
         """
         spec = self.bundle.spec
         state = observation.state[self.bundle.state_order].astype(np.float32)
-        tensors: dict[str, Array] = {STATE_INPUT: state[None]}
+        prompt = spec.prompt.replace("{instruction}", query.instruction)
+        tensors: dict[str, Array] = {signature.STATE: state[None], signature.PROMPT: np.array([prompt], TEXT)}
         for camera in spec.cameras:
             tensors[camera.input_name] = prepare_image(observation.images[camera.name], camera)[None]
         if spec.prefix_input:
             tensors |= self._prefix_tensors(query.prefix)
+        known = self._known(query.prefix)
         start_ns = time.perf_counter_ns()
-        answer = self._backend.run(tensors)
+        answer = self._model.answer(tensors, query.condition, query.cfg_beta, query.seed, known)
         inference_ms = (time.perf_counter_ns() - start_ns) * 1e-6
-        positions, clipped = answered.to_robot(
-            answer[answered.OUTPUT], self._space, spec.horizon, self.bundle.action_order, spec.out_of_limits
+        positions, clipped = to_robot(
+            answer.actions, self._space, spec.horizon, self.bundle.action_order, spec.out_of_limits
         )
-        return Prediction(positions, clipped, inference_ms, guided=spec.prefix_input and query.prefix is not None)
+        guided = known is not None or (spec.prefix_input and query.prefix is not None)
+        prediction = Prediction(positions, clipped, inference_ms, guided=guided, decoder_steps=answer.evaluations)
+        if answer.base is None or answer.correction is None:
+            return prediction
+        order, change = self.bundle.action_order, answer.correction
+        return replace(prediction, base=answer.base[:, order], residual=change.residual[:, order], gate=change.gate)
+
+    def _known(self, prefix: Prefix | None) -> Known | None:
+        """What a sampling decoder has to keep to; a network that takes the prefix itself needs no decoder for that."""
+        spec = self.bundle.spec
+        if prefix is None or spec.prefix_input or spec.sampler is None:
+            return None
+        return known_part(
+            prefix, self._to_model, np.array(spec.action.mean, np.float32), np.array(spec.action.std, np.float32)
+        )
 
     def _prefix_tensors(self, prefix: Prefix | None) -> dict[str, Array]:
-        """The chunk before in the model's order of joints, and which of its steps are sure to be executed."""
+        """The chunk before as the network's actions, and which of its steps are sure to be executed."""
         spec = self.bundle.spec
         actions = np.zeros((1, spec.horizon, self._space.dim), np.float32)
         mask = np.zeros((1, spec.horizon), np.float32)
         if prefix is not None:
-            actions[0][: prefix.frozen, self.bundle.action_order] = prefix.actions[: prefix.frozen]
+            given = prefix.actions[: prefix.frozen][:, self._to_model]
+            if spec.sampler is not None:
+                given = (given - np.array(spec.action.mean)) / np.array(spec.action.std)
+            actions[0, : prefix.frozen] = given
             mask[0, : prefix.frozen] = 1.0
-        return {PREFIX_INPUT: actions, PREFIX_MASK_INPUT: mask}
-
-    def _check_tensors(self) -> None:
-        spec, dim = self.bundle.spec, self._space.dim
-        inputs = {STATE_INPUT: TensorInfo((1, dim), np.dtype(np.float32))}
-        for camera in spec.cameras:
-            inputs[camera.input_name] = TensorInfo((1, 3, camera.height, camera.width), np.dtype(np.uint8))
-        if spec.prefix_input:
-            inputs[PREFIX_INPUT] = TensorInfo((1, spec.horizon, dim), np.dtype(np.float32))
-            inputs[PREFIX_MASK_INPUT] = TensorInfo((1, spec.horizon), np.dtype(np.float32))
-        outputs = {answered.OUTPUT: TensorInfo((1, spec.horizon, dim), np.dtype(np.float32))}
-        problems = [
-            *_mismatches("input", inputs, self._backend.inputs, exact=True),
-            *_mismatches("output", outputs, self._backend.outputs, exact=False),
-        ]
-        if problems:
-            raise BundleError(f"bundle '{self.bundle.path.name}': {spec.model}: " + "; ".join(problems))
+        return {signature.PREFIX: actions, signature.PREFIX_MASK: mask}
 
     def _warm_up(self) -> float:
         """Median time of an answer to a grey picture at the home pose [ms]."""
         grey = {c.name: np.full((c.height, c.width, 3), 128, np.uint8) for c in self.bundle.spec.cameras}
         observation = Observation(0, 0, self._space.home, grey)
+        query = Query(condition=self.bundle.spec.condition, cfg_beta=self.bundle.spec.cfg_beta)
         try:
-            times = [self.predict(observation).inference_ms for _ in range(WARM_UP_RUNS)]
+            times = [self.predict(observation, query).inference_ms for _ in range(WARM_UP_RUNS)]
         except PolicyError as error:
             raise BundleError(f"bundle '{self.bundle.path.name}': warm-up failed: {error}") from None
         return float(np.median(times[WARM_UP_SKIPPED:]))
-
-
-def _mismatches(
-    kind: str, expected: Mapping[str, TensorInfo], actual: Mapping[str, TensorInfo], *, exact: bool
-) -> list[str]:
-    """What is wrong with a model's tensors, one line each. With `exact`, no others may be there."""
-    problems = []
-    for name, want in expected.items():
-        have = actual.get(name)
-        if have is None:
-            problems.append(f"no {kind} '{name}' (it has {', '.join(actual)})")
-        elif have.dtype != want.dtype or not _fits(have.shape, want.shape):
-            shape = tuple("any" if size is None else size for size in have.shape)
-            problems.append(f"{kind} '{name}' is {have.dtype} {shape}, expected {want.dtype} {want.shape}")
-    if exact:
-        problems += [f"unknown {kind} '{name}'" for name in actual if name not in expected]
-    return problems
-
-
-def _fits(have: tuple[int | None, ...], want: tuple[int | None, ...]) -> bool:
-    return len(have) == len(want) and all(a is None or a == b for a, b in zip(have, want, strict=True))

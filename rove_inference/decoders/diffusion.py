@@ -30,13 +30,10 @@ def signal_shares(train_steps: int, schedule: Literal["cosine", "linear"]) -> np
         t = np.arange(train_steps + 1) / train_steps
         share = np.cos((t + COSINE_OFFSET) / (1.0 + COSINE_OFFSET) * np.pi / 2.0) ** 2
         betas = np.minimum(1.0 - share[1:] / share[:-1], MAX_BETA)
-    shares: npt.NDArray[np.float64] = np.cumprod(1.0 - betas)
-    return shares
+    return np.asarray(np.cumprod(1.0 - betas), np.float64)
 
 
-def visited_levels(
-    steps: int, train_steps: int, spacing: Literal["trailing", "leading"]
-) -> npt.NDArray[np.int64]:
+def visited_levels(steps: int, train_steps: int, spacing: Literal["trailing", "leading"]) -> npt.NDArray[np.int64]:
     """Which levels the sampler visits, falling, shape (steps,).
 
     `trailing` begins at the noisiest level, where pure noise is what the network was trained on (Lin et al., arXiv

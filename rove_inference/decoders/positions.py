@@ -11,8 +11,6 @@ from rove_core.errors import PolicyError
 from rove_core.joint_space import JointSpace
 from rove_inference.backends import Array
 
-OUTPUT = "actions"
-
 # A limit that is overstepped by less is rounding, not a decision of the policy.
 LIMIT_TOLERANCE_RAD = 1e-4
 

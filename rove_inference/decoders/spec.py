@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from rove_core.config import ConfigModel
+from rove_inference.network import NetworkSpec
 
 DecoderName = Literal["direct", "flow", "consistency", "diffusion"]
 
@@ -39,7 +40,9 @@ class DiffusionSpec(ConfigModel):
     steps: int = Field(10, ge=1, le=1000, description="evaluations of the network")
     train_steps: int = Field(100, ge=1, le=10_000, description="noise levels of training")
     schedule: Literal["cosine", "linear"] = Field("cosine", description="noise schedule of training")
-    predicts: Literal["epsilon", "v"] = Field("epsilon", description="what the network puts out, and that tensor's name")
+    predicts: Literal["epsilon", "v"] = Field(
+        "epsilon", description="what the network puts out, and that tensor's name"
+    )
     spacing: Literal["trailing", "leading"] = Field("trailing", description="which of the noise levels are visited")
     clip: float | None = Field(None, gt=0, description="bound of the clean chunk during sampling, normalised units")
 
@@ -57,10 +60,9 @@ class GuidanceSpec(ConfigModel):
     beta: float = Field(1.0, ge=0, le=100, description="0: as the negative, 1: as the condition, above: further")
 
 
-class AdapterSpec(ConfigModel):
-    """Gated residual adapter; see `decoders.adapter`."""
+class AdapterSpec(NetworkSpec):
+    """Gated residual adapter; see `decoders.adapter`. Its network has a backend and a model of its own."""
 
-    model: str = Field(description="model file, one of `files`")
     r_max: float = Field(0.15, gt=0, description="bound of the residual, in units of the actions' std")
 
 

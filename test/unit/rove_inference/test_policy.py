@@ -48,7 +48,7 @@ def test_nan_is_refused_with_the_joint(tiny: Path, space: JointSpace) -> None:
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"horizon": 40}, r"output 'actions' is float32 \('any', 50, 50\), expected float32 \(1, 40, 50\)"),
+        ({"horizon": 40}, r"output 'actions' is float32 \(any, 50, 50\), expected float32 \(1, 40, 50\)"),
         ({"cameras": [{"name": "head", "width": 40, "height": 24}]}, "input 'image_head' is uint8"),
         ({"cameras": [{"name": "wrist", "width": 32, "height": 24}]}, "no input 'image_wrist'"),
         ({"cameras": []}, "unknown input 'image_head'"),
