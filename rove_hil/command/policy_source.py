@@ -12,6 +12,9 @@ from rove_core.errors import PolicyError
 from rove_core.joint_space import FloatArray, JointSpace
 from rove_hil.command.decision import FUTURE_TOLERANCE_NS, ArbiterCounters
 
+# A chunk is this many times its own length old when even its last step is too far away to be of use.
+TOO_LATE_HORIZONS = 2
+
 
 @dataclass(frozen=True, slots=True)
 class PolicySample:
@@ -34,8 +37,11 @@ class PolicySample:
 class PolicySource:
     """Chunks of the current epoch.
 
-    A chunk of another epoch is dropped, one of the epoch to come waits for it. One that is bad, late or no newer than
+    A chunk of another epoch is dropped, one of the epoch to come waits for it. One that is bad or no newer than
     the one in force is refused and counted. A dropped chunk costs nothing until the one before it is spent.
+
+    A chunk of which all steps are past is counted as late, and its last step is used for one step from now; a chunk
+    that comes later than by its own length says nothing about now and is dropped.
     """
 
     def __init__(self, space: JointSpace, counters: ArbiterCounters) -> None:
@@ -44,6 +50,7 @@ class PolicySource:
         self._chunk: Chunk | None = None
         self._waiting: Chunk | None = None
         self._early: Chunk | None = None
+        self._until_ns = 0  # a late chunk is used until then
 
     def begin(self, epoch: int, now_ns: int) -> None:
         """A new epoch: nothing of the last one is left."""
@@ -72,8 +79,8 @@ class PolicySource:
         newest = self._waiting or self._chunk
         if newest is not None and chunk.observation_ns <= newest.observation_ns:
             return self._refuse(f"chunk {chunk.chunk_id}: observed no later than chunk {newest.chunk_id}")
-        if chunk.step_at(now_ns) >= chunk.horizon:
-            counters.chunks_late += 1
+        counters.chunks_late += chunk.step_at(now_ns) >= chunk.horizon
+        if chunk.step_at(now_ns) >= TOO_LATE_HORIZONS * chunk.horizon:
             return False
         self._waiting = chunk
         counters.chunks_accepted += 1
@@ -85,14 +92,12 @@ class PolicySource:
         return False
 
     def switch(self, now_ns: int) -> bool:
-        """Put the waiting chunk in force; whether there was one that has something to say about `now_ns`."""
+        """Put the waiting chunk in force; whether there was one."""
         waiting, self._waiting = self._waiting, None
         if waiting is None:
             return False
-        if waiting.step_at(now_ns) >= waiting.horizon:
-            self._counters.chunks_late += 1
-            return False
         self._chunk = waiting
+        self._until_ns = now_ns + int(waiting.dt_s * NS_PER_S)
         return True
 
     def sample(self, now_ns: int) -> PolicySample | None:
@@ -111,7 +116,7 @@ class PolicySource:
             velocity = (chunk.positions[step + 1] - position) / chunk.dt_s
             since_s = (now_ns - chunk.observation_ns) / NS_PER_S - step * chunk.dt_s
             position = position + velocity * max(since_s, 0.0)
-        spent = step >= chunk.horizon
+        spent = step >= chunk.horizon and now_ns >= self._until_ns
         return PolicySample(position, velocity, chunk.chunk_id, row, chunk.observation_ns, spent)
 
     @property
