@@ -9,7 +9,8 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironment
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from rove_hil.session.deployment import ARGUMENTS, NodeSpec, Restart, Settings, describe
+from rove_hil.session.deployment import NodeSpec, Restart, describe
+from rove_hil.session.settings import ARGUMENTS, Settings
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -18,7 +18,8 @@ import typer
 
 from rove_core.errors import ConfigError, RecordingError
 from rove_hil.cli.inputs import check_inputs
-from rove_hil.session.deployment import Settings, bundle_folder, describe, domain_id
+from rove_hil.session.deployment import describe
+from rove_hil.session.settings import Settings, bundle_folder, domain_id
 
 # Prints the table of a session's episodes: `summarise(session_dir, *, html) -> str`.
 SUMMARIES_GROUP = "rove.session_summaries"

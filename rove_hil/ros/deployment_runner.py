@@ -15,8 +15,9 @@ import yaml
 from rove_core.errors import RoveError
 from rove_core.modes import Mode, Stage
 from rove_hil.ros.session_monitor import SessionMonitor
-from rove_hil.session.deployment import Deployment, NodeSpec, Phase, Restart, Settings
+from rove_hil.session.deployment import Deployment, NodeSpec, Phase, Restart
 from rove_hil.session.processes import Command, Ended, Processes, tail
+from rove_hil.session.settings import Settings
 from rove_hil.session.shared_memory import remove_orphans
 from rove_hil.supervision.progress import Progress
 

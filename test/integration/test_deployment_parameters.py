@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from rove_core.config import ConfigModel
-from rove_hil.session.deployment import NodeSpec, Settings, describe
+from rove_hil.session.deployment import NodeSpec, describe
+from rove_hil.session.settings import Settings
 
 BASE = Settings(
     out_dir=Path("/runs/now"),

@@ -8,16 +8,8 @@ from pathlib import Path
 import pytest
 
 from rove_core.errors import BundleError, ConfigError
-from rove_hil.session.deployment import (
-    ARGUMENTS,
-    NodeSpec,
-    Phase,
-    Restart,
-    Settings,
-    bundle_folder,
-    describe,
-    environment,
-)
+from rove_hil.session.deployment import NodeSpec, Phase, Restart, describe, environment
+from rove_hil.session.settings import ARGUMENTS, Settings, bundle_folder
 
 BASE = Settings(
     out_dir=Path("/runs/now"), policy=Path("/bundles/demo"), operator="scripted:typical", supervisor="scripted"
