@@ -31,15 +31,16 @@ REQUIREMENTS = [
     "daqp",  # the QP solver of retargeting; bounded time, and not GPL like quadprog
     "jinja2",  # the HTML report of a session
     "mcap",  # recorded motion capture
-    "msgpack",  # motion-capture wire
+    "msgpack",  # motion-capture wire, policy servers
     "mujoco",  # kinematics of retargeting, physics of the simulation
     "numba",  # the command filter's arithmetic as machine code: plain loops over joints, 15 us a tick
     "numpy",
     "opencv-python-headless",  # JPEG, image resizing; headless: no display libraries on a robot
     "pydantic>=2",  # configuration that names the wrong key
     "pyyaml",  # robots, deployments, policy bundles
-    "pyzmq",  # motion-capture wire
+    "pyzmq",  # motion-capture wire, policy servers
     "typer",  # the `rove` command
+    "websockets",  # policy servers of openpi; BSD
     "zarr>=3",  # the episode format
 ]
 
@@ -49,6 +50,7 @@ EXTRAS = {
     "cpu": ["onnxruntime"],
     "gpu": ["onnxruntime-gpu"],
     "torch": ["torch==2.13.0", "safetensors", "onnx"],  # the torch backend, and cloning the demo policy into ONNX
+    "actor": ["torch==2.13.0", "safetensors", "onnx", "transformers>=5", "tokenizers", "pillow"],  # Qwen3-VL and its head
     "rerun": ["rerun-sdk"],  # episodes in the Rerun viewer
     "bench": ["mink", "ruckig"],  # what `rove bench` compares retargeting and the filter with
     # Real ROS 2 (Kilted) for machines without one. Never on a robot that has ROS: its own rclpy is used there.
@@ -135,9 +137,15 @@ setup(
             "bench = rove_hil.cli.bench:register",
             "episodes = rove_recorder.cli:register",
             "keyboard = rove_hil.cli.keyboard:register",
+            "keys = rove_hil.cli.keys:register",
             "policy = rove_inference.cli:register",
             "mocap = rove_hil.cli.mocap:register",
             "inputs = rove_hil.cli.inputs:register",
+        ],
+        # Torch modules that a policy bundle may name (`architecture`).
+        "rove.architectures": [
+            "rove_context = rove_inference.actor.head:build_context",
+            "rove_head = rove_inference.actor.head:build_head",
         ],
         # What `rove deploy` prints when it is done; it may not import the recorder itself.
         "rove.session_summaries": ["episodes = rove_recorder.summary:summarise"],

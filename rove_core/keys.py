@@ -96,7 +96,7 @@ def _read(path: str | Path) -> tuple[bytes, bytes | None]:
     except OSError as error:
         raise ConfigError(f"cannot read key {path}: {error.strerror or error}") from None
     except ValueError:
-        raise ConfigError(f"{path} is no key file", "`rove mocap keys` makes one") from None
+        raise ConfigError(f"{path} is no key file", "`rove keys new NAME` makes one") from None
     for half in (public, secret):
         if half is not None and len(half) != _KEY_CHARACTERS:
             raise ConfigError(f"{path}: a key of {len(half)} characters, expected {_KEY_CHARACTERS}")

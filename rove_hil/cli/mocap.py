@@ -17,7 +17,8 @@ import typer
 from rove_core.clocks import MonotonicClock
 from rove_core.errors import ConfigError, WireError
 from rove_core.joint_space import JointSpace
-from rove_core.keys import read_pair, write_pair
+from rove_core.keys import read_pair
+from rove_hil.cli import keys
 from rove_hil.operator import operator_file
 from rove_hil.operator.mocap import MocapFrame
 from rove_hil.operator.mocap_file import MocapRecorder, read_recording
@@ -46,8 +47,9 @@ _OwnKey = Annotated[str, typer.Option(help="Own key pair (.key_secret).")]
 def register(app: typer.Typer) -> None:
     """Add `mocap` to the command."""
     group = typer.Typer(help="Record and replay motion capture, measure an operator, make keys.", no_args_is_help=True)
-    for command in (record, replay, info, calibrate, operators, keys):
+    for command in (record, replay, info, calibrate, operators):
         group.command()(command)
+    group.command("keys")(keys.new)
     app.add_typer(group, name="mocap")
 
 
@@ -147,16 +149,6 @@ def operators(
 ) -> None:
     """Who has been measured."""
     typer.echo("\n".join(operator_file.names(folder)) or f"nobody in {folder}")
-
-
-def keys(
-    name: Annotated[str, typer.Argument(help="Whose: headset, robot, ...")],
-    folder: Annotated[Path, typer.Option(help="Where to put them.")] = Path("keys"),
-) -> None:
-    """Make a key pair for an encrypted wire."""
-    public, secret = write_pair(folder, name)
-    typer.echo(f"{public}: hand this one out")
-    typer.echo(f"{secret}: this one stays where it is used")
 
 
 def _open(url: str, robot: str, source_key: str, own_key: str) -> MocapSource:

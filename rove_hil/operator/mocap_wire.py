@@ -12,10 +12,10 @@ from pathlib import Path
 from uuid import uuid4
 
 import zmq
-from zmq.auth.thread import ThreadAuthenticator
 
-from rove_core.errors import ConfigError, WireError
-from rove_core.keys import PUBLIC_SUFFIX, KeyPair
+from rove_core.curve import encrypt_client, encrypt_server, open_door
+from rove_core.errors import WireError
+from rove_core.keys import KeyPair
 from rove_hil.operator.mocap import FrameRefusedError, MocapFrame, decode, encode
 
 
@@ -42,13 +42,12 @@ class MocapPublisher:
         self._source = source or f"mocap-{uuid4().hex[:12]}"
         # A context of its own: who may come in is decided per context.
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._door = _door(self._context, receivers, keys)
+        self._door = open_door(self._context, receivers, keys)
         self._socket: zmq.Socket[bytes] = self._context.socket(zmq.PUB)
         self._socket.setsockopt(zmq.SNDHWM, self.QUEUE)
         self._socket.setsockopt(zmq.LINGER, 0)
         if keys is not None:
-            self._socket.setsockopt(zmq.CURVE_SERVER, 1)
-            _set_pair(self._socket, keys)
+            encrypt_server(self._socket, keys)
         try:
             self._socket.bind(bind_url)
         except zmq.ZMQError as error:
@@ -66,26 +65,6 @@ class MocapPublisher:
         if self._door is not None:
             self._door.stop()
         self._context.term()
-
-
-def _set_pair(socket: zmq.Socket[bytes], keys: KeyPair) -> None:
-    socket.setsockopt(zmq.CURVE_PUBLICKEY, keys.public)
-    socket.setsockopt(zmq.CURVE_SECRETKEY, keys.secret)
-
-
-def _door(
-    context: zmq.Context[zmq.Socket[bytes]], receivers: str | Path | None, keys: KeyPair | None
-) -> ThreadAuthenticator | None:
-    if receivers is None:
-        return None
-    if keys is None:
-        raise ConfigError("who may receive can be checked on an encrypted wire only", "give the source keys as well")
-    if not any(Path(receivers).glob(f"*{PUBLIC_SUFFIX}")):
-        raise ConfigError(f"no public key (*{PUBLIC_SUFFIX}) in {receivers}: nobody could receive")
-    door = ThreadAuthenticator(context)
-    door.start()
-    door.configure_curve(location=str(receivers))
-    return door
 
 
 class MocapReceiver:
@@ -125,8 +104,7 @@ class MocapReceiver:
         self._socket.setsockopt(zmq.MAXMSGSIZE, self.HARD_LIMIT_BYTES)
         self._socket.setsockopt(zmq.SUBSCRIBE, b"")
         if source_key is not None:
-            self._socket.setsockopt(zmq.CURVE_SERVERKEY, source_key)
-            _set_pair(self._socket, keys or KeyPair.generate())
+            encrypt_client(self._socket, source_key, keys)
         try:
             self._socket.connect(url)
         except zmq.ZMQError as error:

@@ -24,9 +24,9 @@ class Reply:
     """What came back, not yet checked.
 
     Attributes:
-        actions: joint positions [rad], shape (horizon, dim), in the bundle's order of action joints.
+        actions: joint positions [rad], shape (horizon, dim), in JointSpace order.
         inference_ms: time in the model, as the server says; 0 when it does not.
-        clipped, guided, decoder_steps, base, residual, gate: as in Prediction, in the bundle's order of joints.
+        clipped, guided, decoder_steps, base, residual, gate: as in Prediction.
     """
 
     actions: Array
@@ -61,7 +61,7 @@ class Link(Protocol):
         """One observation, one answer; connects first when the connection is gone and it is time to try again.
 
         Args:
-            state: joint positions [rad], in the bundle's order of state joints.
+            state: joint positions [rad], shape (dim,), in JointSpace order.
             images: camera -> RGB, shape (3, height, width), as the bundle says.
 
         Raises:

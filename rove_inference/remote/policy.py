@@ -6,11 +6,9 @@ import time
 from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
 
 from rove_core.errors import BundleError, PolicyError
 from rove_core.joint_space import JointSpace
-from rove_inference.backends import Array
 from rove_inference.bundle import Bundle
 from rove_inference.decoders import positions as answered
 from rove_inference.observation import Observation
@@ -55,7 +53,7 @@ class RemotePolicy(Policy):
             PolicyError: no answer in time, or one that must not reach the robot.
         """
         spec = self.bundle.spec
-        state = observation.state[self.bundle.state_order].astype(np.float32)
+        state = observation.state.astype(np.float32)
         images = {camera.name: prepare_image(observation.images[camera.name], camera) for camera in spec.cameras}
         start_ns = time.perf_counter_ns()
         reply = self._link.ask(state, images, query, self._timeout_s)
@@ -71,9 +69,9 @@ class RemotePolicy(Policy):
             round_trip_ms=round_trip_ms,
             guided=reply.guided,
             decoder_steps=reply.decoder_steps,
-            base=_reordered(reply.base, order),
-            residual=_reordered(reply.residual, order),
-            gate=np.asarray(reply.gate, np.float32),
+            base=reply.base,
+            residual=reply.residual,
+            gate=reply.gate,
         )
 
     def values(self) -> Mapping[str, object]:
@@ -126,9 +124,3 @@ def _remote(bundle: Bundle) -> RemoteSpec:
     if remote is None:
         raise BundleError(f"bundle '{bundle.path.name}' has no `remote` part: its policy runs here")
     return remote
-
-
-def _reordered(values: Array, order: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
-    if not values.size:
-        return np.zeros(0, np.float32)
-    return np.ascontiguousarray(values[:, order], dtype=np.float32)

@@ -34,7 +34,7 @@ class RemoteSpec(ConfigModel):
     ready_timeout_s: float = Field(30.0, gt=0, le=3600, description="how long the first answer may take [s]")
     plain: bool = Field(False, description="openpi, groot: send in the clear over a network that is trusted")
     token_env: str = Field("", description="openpi, groot: environment variable that holds the server's key")
-    policy: str = Field("", description="rove: id of the policy that must run there; empty: any that fits")
+    policy: str = Field("", description="rove: id of the policy that runs there")
     server_key: str = Field("", description="rove: the server's public key (.key), in the bundle or absolute")
     own_key: str = Field("", description="rove: the robot's key pair (.key_secret); empty: a new one every time")
     jpeg_quality: int = Field(0, ge=0, le=100, description="rove: pictures as JPEG of this quality; 0: as they are")
@@ -60,6 +60,8 @@ class RemoteSpec(ConfigModel):
             allowed = " or ".join(f"{name}://" for name in SCHEMES[backend])
             raise ConfigError(f"'{self.url}' is not a url for a {backend} server", f"it begins with {allowed}")
         if backend == "rove":
+            if not self.policy:
+                raise ConfigError("`policy` is missing: what an episode says of its policy must be true")
             require_encryption(self.url, encrypted=bool(self.server_key))
         elif scheme != "wss" and not self.plain and not is_local(self.url):
             raise ConfigError(
