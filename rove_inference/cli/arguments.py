@@ -14,3 +14,5 @@ Threads = Annotated[int, typer.Option(min=1, max=64, help="Threads for one opera
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 DEFAULT_ROBOT = "iron_r01"
+
+EXIT_PROBLEMS = 1  # the command did its work, and what it looked at is not sound

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import array
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import cv2
 import numpy as np
 from pydantic import Field
 from rove_msgs.msg import ActionChunk, ControlMode
-from rove_msgs.srv import SwapPolicy
 from sensor_msgs.msg import Image, JointState
 
 from rove_core.config import ConfigModel
-from rove_core.errors import BundleError, JointNameError, PolicyError, RoveError
+from rove_core.errors import BundleError, JointNameError, RoveError
 from rove_core.joint_space import JointSpace
 from rove_core.modes import Mode
 from rove_core.ros import stamps, topics
@@ -22,12 +22,12 @@ from rove_core.ros.node import main as run
 from rove_inference.observation import ObservationBuffer
 from rove_inference.policy import Policy
 from rove_inference.ros.images import to_rgb
+from rove_inference.ros.swap_service import SwapService
+from rove_inference.swap import check_cameras
 from rove_inference.worker import Answer, Authority, PolicyWorker
 
 # Cameras run at 30 Hz: with one frame to spare there is a fresh picture when the request is due.
 REPLAN_MARGIN_S = 0.034
-
-SWAP_MODES = frozenset({Mode.IDLE, Mode.PAUSED})
 
 
 class Parameters(ConfigModel):
@@ -37,6 +37,7 @@ class Parameters(ConfigModel):
     bundle: str = Field("", description="folder of the policy bundle")
     device: str = Field("cpu", pattern="^(cpu|cuda)$", description="where the model runs: cpu or cuda")
     threads: int = Field(1, ge=1, le=64, description="threads for one operator of the model")
+    offers: str = Field("", description="folder to watch for new bundles; empty: none")
     max_age_s: float = Field(0.3, gt=0, le=5, description="how old a picture or joint state may be [s]")
 
 
@@ -50,7 +51,7 @@ class PolicyNode(RoveNode):
         self._parameters = parameters = self.parameters(Parameters)
         cv2.setNumThreads(1)  # pictures are small, and the other cores are for the control loop
         self._worker: PolicyWorker | None = None
-        self._mode = Mode.IDLE
+        self._swaps: SwapService | None = None
         self._problem = "loading the bundle"
         self.diagnose_with(self._report)
         if not parameters.bundle:
@@ -65,6 +66,7 @@ class PolicyNode(RoveNode):
         self._worker = PolicyWorker(
             policy, self._observations, self.ros_now_ns, self._publish, self.get_logger().warning, REPLAN_MARGIN_S
         )
+        self._swaps = SwapService(self, self._worker, self._load, self._space, parameters.offers)
         self._connect()
         self._problem = ""
         self.get_logger().info(f"{policy.bundle.policy_id} is ready, an answer takes {policy.warm_up_ms:.1f} ms")
@@ -75,15 +77,18 @@ class PolicyNode(RoveNode):
         for camera in self._cameras:
             topic = topics.CAMERA_IMAGE.format(name=camera)
             self.create_subscription(Image, topic, self._on_image(camera), topics.QOS_IMAGE)
-        self.create_service(SwapPolicy, topics.SWAP_POLICY, self._on_swap)
 
     def activate(self) -> None:
         """Start inference."""
         if self._worker is not None:
             self._worker.start()
+        if self._swaps is not None:
+            self._swaps.start()
 
     def deactivate(self) -> None:
         """End inference."""
+        if self._swaps is not None:
+            self._swaps.close()
         if self._worker is not None:
             self._worker.close()
 
@@ -123,9 +128,10 @@ class PolicyNode(RoveNode):
         return take
 
     def _on_mode(self, msg: ControlMode) -> None:
-        self._mode = Mode.from_number(msg.mode)
+        if self._swaps is not None:
+            self._swaps.set_mode(msg)
         if self._worker is not None:
-            active = self._mode is Mode.ROLLOUT or msg.policy_runs
+            active = Mode.from_number(msg.mode) is Mode.ROLLOUT or msg.policy_runs
             self._worker.set_authority(Authority(active, msg.epoch, msg.episode_id, stamps.to_ns(msg.since)))
 
     # Out
@@ -154,37 +160,10 @@ class PolicyNode(RoveNode):
             )
         )
 
-    # Swap
-
-    def _on_swap(self, request: SwapPolicy.Request, response: SwapPolicy.Response) -> SwapPolicy.Response:
-        """Load beside the running policy and switch to it.
-
-        Callbacks of this node wait meanwhile; the robot holds in both modes that allow this.
-        """
-        worker = self._worker
-        try:
-            if worker is None or self._mode not in SWAP_MODES:
-                raise PolicyError(f"a policy is swapped in IDLE or PAUSED only, the mode is {self._mode}")
-            if not worker.swap(self._load(request.bundle_path)):
-                raise PolicyError("the policy moves the robot")
-            response.accepted = True
-        except RoveError as error:
-            response.reason = str(error)
-        response.policy_id = worker.policy.bundle.policy_id if worker is not None else ""
-        if response.accepted:
-            self.get_logger().info(f"swapped to {response.policy_id}")
-        else:
-            self.get_logger().warning(f"no swap to '{request.bundle_path}': {response.reason}")
-        return response
-
-    def _load(self, path: str) -> Policy:
+    def _load(self, path: Path) -> Policy:
+        """Another policy for a swap; in a thread of its own."""
         policy = Policy.load(path, self._space, self._parameters.device, self._parameters.threads)
-        cameras = [camera.name for camera in policy.bundle.spec.cameras]
-        if not set(cameras) <= set(self._cameras):
-            raise BundleError(
-                f"bundle '{policy.bundle.path.name}' needs cameras {', '.join(cameras)}; "
-                f"this node listens to {', '.join(self._cameras) or 'none'}"
-            )
+        check_cameras(policy, self._cameras)
         return policy
 
     # Diagnostics
@@ -205,6 +184,8 @@ class PolicyNode(RoveNode):
             values[f"{name}_p99_ms"] = f"{times.at(0.99):.2f}"
         for name in ("chunks", "dropped_epoch", "refused", "clipped", "missing"):
             values[name] = worker.counts[name]
+        if self._swaps is not None:
+            values |= self._swaps.values()
         if worker.trouble:
             return WARN, worker.trouble, values
         return OK, f"{bundle.policy_id} ready", values
