@@ -6,12 +6,16 @@ import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
 
 from rove_core.clocks import NS_PER_S
 from rove_inference.preprocess import Image
+
+# The robot's own sensor in a table of latencies, beside the cameras' names.
+JOINTS = "joints"
 
 # At 200 Hz this is half a second: more than a picture can be behind and still be used.
 KEPT_STATES = 100
@@ -44,16 +48,21 @@ class Missing:
 class ObservationBuffer:
     """Newest picture per camera and the last joint states. Safe to fill and read from different threads.
 
-    Stamps are capture times on the ROS clock. A stamp that is older than the one before (a driver that
-    restarted, a clock that jumped) starts the history of that sensor anew; nothing is reordered. Before the
-    first sample of every sensor `newest` says which one is missing.
+    Stamps are capture times on the ROS clock, once the sensor's latency is taken off. A stamp that is older than
+    the one before (a driver that restarted, a clock that jumped) starts the history of that sensor anew; nothing is
+    reordered. Before the first sample of every sensor `newest` says which one is missing.
     """
 
-    def __init__(self, cameras: Sequence[str], max_age_s: float) -> None:
+    def __init__(
+        self, cameras: Sequence[str], max_age_s: float, latency_s: Mapping[str, float] = MappingProxyType({})
+    ) -> None:
         """Args:
         cameras: whose pictures an observation needs.
         max_age_s: how old any part of an observation may be, and how far its parts may lie apart [s].
+        latency_s: by how much a sensor's stamps are later than the moment that it shows [s], camera name or `JOINTS`;
+            0 for those that are not named.
         """
+        self._latency_ns = {sensor: int(seconds * NS_PER_S) for sensor, seconds in latency_s.items()}
         self._max_age_ns = int(max_age_s * NS_PER_S)
         self._lock = threading.Lock()
         self._images: dict[str, tuple[int, Image] | None] = dict.fromkeys(cameras)
@@ -61,11 +70,13 @@ class ObservationBuffer:
 
     def add_image(self, camera: str, stamp_ns: int, image: Image) -> None:
         """Take a picture; it is kept as it is and must not be changed afterwards."""
+        stamp_ns -= self._latency_ns.get(camera, 0)
         with self._lock:
             self._images[camera] = (stamp_ns, image)
 
     def add_state(self, stamp_ns: int, position: npt.NDArray[np.float64]) -> None:
         """Take joint positions [rad] in JointSpace order."""
+        stamp_ns -= self._latency_ns.get(JOINTS, 0)
         with self._lock:
             if self._states and stamp_ns < self._states[-1][0]:
                 self._states.clear()

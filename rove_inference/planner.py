@@ -6,14 +6,12 @@ from collections import Counter
 from dataclasses import dataclass, replace
 
 from rove_core.chunks import Chunk
-from rove_core.errors import PolicyError
-from rove_inference.bundle import JoinName
+from rove_core.errors import ConfigError, PolicyError, nearest
+from rove_inference.bundle import JoinName, PolicySpec
 from rove_inference.joining import Joiner
 from rove_inference.observation import Missing, Observation
 from rove_inference.policy import Policy, Prediction, Query
 from rove_inference.scheduler import ReplanScheduler
-
-INSTRUCTION = "{instruction}"
 
 # An answer that takes this many times longer than expected, and at least so long [s], is not just slow.
 OVERDUE_FACTOR = 3.0
@@ -54,6 +52,26 @@ class Choices:
     cfg_beta: float | None = None
     seed: int = 0
     margin_s: float = 0.034
+
+    def check(self, spec: PolicySpec) -> None:
+        """Refuse what the bundle cannot do.
+
+        Raises:
+            ConfigError: an unknown condition, or guidance without a negative condition.
+        """
+        if self.condition is not None and spec.conditions and self.condition not in spec.conditions:
+            raise ConfigError(
+                f"condition '{self.condition}': policy '{spec.name}' does not know it",
+                nearest(self.condition, spec.conditions),
+            )
+        if self.cfg_beta not in (None, 1.0) and spec.guidance is None:
+            raise ConfigError(
+                f"cfg_beta {self.cfg_beta:g}: policy '{spec.name}' has no negative condition",
+                "leave it at the bundle's, or name one in section 'guidance' of policy.yaml",
+            )
+
+
+NOTHING_CHOSEN = Choices()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +117,10 @@ class Planner:
         scheduler: when the next request is due, and the figures that this follows from.
     """
 
-    def __init__(self, policy: Policy, choices: Choices) -> None:
+    def __init__(self, policy: Policy, choices: Choices = NOTHING_CHOSEN) -> None:
         self._choices = choices
         self._chunk_id = 0
-        self._used_ns = 0
+        self._used_ns = -1
         self._stalls_before = 0
         self._pending: Request | None = None
         self.authority = Authority()
@@ -128,7 +146,7 @@ class Planner:
         if authority.epoch != self.authority.epoch:
             self.scheduler.restart()
             self._joiner.restart()
-            self._used_ns = 0  # `since_ns` says what is new; a simulation may have been reset to earlier times
+            self._used_ns = -1  # `since_ns` says what is new; a simulation may have been reset to earlier times
             self.trouble = ""
         self.authority = authority
 
@@ -165,12 +183,11 @@ class Planner:
         return self._pending
 
     def _query(self) -> Query:
-        spec, told = self.policy.bundle.spec, self.authority.instruction
-        condition = spec.condition if self._choices.condition is None else self._choices.condition
+        spec, chosen = self.policy.bundle.spec, self._choices
         return Query(
-            instruction=spec.prompt.replace(INSTRUCTION, told),
-            condition=condition.replace(INSTRUCTION, told),
-            cfg_beta=1.0 if self._choices.cfg_beta is None else self._choices.cfg_beta,
+            instruction=self.authority.instruction,
+            condition=spec.condition if chosen.condition is None else chosen.condition,
+            cfg_beta=spec.cfg_beta if chosen.cfg_beta is None else chosen.cfg_beta,
             seed=self._choices.seed + self._chunk_id,
             epoch=self.authority.epoch,
         )

@@ -6,13 +6,12 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from rove_core.chunks import Chunk
 from rove_core.errors import PolicyError
-from rove_inference.observation import Missing, Observation, ObservationBuffer
-from rove_inference.policy import Policy, Prediction
-from rove_inference.scheduler import ReplanScheduler, RunningQuantile
+from rove_inference.observation import ObservationBuffer
+from rove_inference.planner import NOTHING_CHOSEN, Answer, Authority, Choices, Planner, Request
+from rove_inference.policy import Policy
+from rove_inference.scheduler import RunningQuantile
 
 # Without a new picture the worker looks this often: bounds how late it notices that a camera stopped.
 IDLE_POLL_S = 0.05
@@ -21,45 +20,10 @@ IDLE_POLL_S = 0.05
 STATISTICS_WINDOW = 600
 
 
-@dataclass(frozen=True, slots=True)
-class Authority:
-    """Who may move the robot, as far as the policy is concerned.
-
-    Attributes:
-        active: whether the policy may.
-        epoch: of the mode; a chunk of another epoch is worthless.
-        episode_id: the open attempt.
-        since_ns: when this mode began, ROS clock [ns]; older observations are not used.
-    """
-
-    active: bool = False
-    epoch: int = 0
-    episode_id: str = ""
-    since_ns: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A chunk and how it came about. Stamps are on the ROS clock."""
-
-    chunk: Chunk
-    prediction: Prediction
-    policy: Policy
-    episode_id: str
-    request_ns: int
-    ready_ns: int
-
-
 class PolicyWorker:
-    """Plans again whenever the scheduler says so, from the newest observation.
-
-    An answer whose epoch is over when it is ready is dropped and counted. An answer that must not reach the
-    robot is refused and counted, and the next observation is tried. Without a usable observation nothing is
-    inferred: the filter keeps to the current chunk and then holds.
+    """Runs a `Planner` in a thread of its own. Inference holds no lock: a mode is heard meanwhile.
 
     Attributes:
-        counts: `chunks`, `dropped_epoch`, `refused`, `clipped`, `missing` (spells without an observation).
-        trouble: why no chunk is being made although the policy may move the robot, "" when all is well.
         model_ms, overhead_ms: time in the model, and all other time from request to publication.
     """
 
@@ -70,47 +34,44 @@ class PolicyWorker:
         now_ns: Callable[[], int],
         publish: Callable[[Answer], None],
         warn: Callable[[str], None],
-        margin_s: float,
+        choices: Choices = NOTHING_CHOSEN,
     ) -> None:
         """Args:
         now_ns: the ROS clock: a chunk's times are its observation's, which are capture stamps.
         publish: called in the worker's thread with every chunk.
         warn: told once when trouble begins.
-        margin_s: see ReplanScheduler.
         """
-        self._policy = policy
+        self._planner = Planner(policy, choices)
         self._observations = observations
         self._now_ns = now_ns
         self._publish = publish
         self._warn = warn
-        self._margin_s = margin_s
-        self._scheduler = self._new_scheduler(policy)
-        self._authority = Authority()
         self._changed = threading.Condition()
         self._arrived = False
         self._closing = False
         self._thread: threading.Thread | None = None
-        self._chunk_id = 0
-        self._used_ns = 0
-        self.counts: Counter[str] = Counter()
-        self.trouble = ""
         self.model_ms = RunningQuantile(window=STATISTICS_WINDOW)
         self.overhead_ms = RunningQuantile(window=STATISTICS_WINDOW)
 
     @property
     def policy(self) -> Policy:
         """The policy in use."""
-        return self._policy
+        return self._planner.policy
 
     @property
     def authority(self) -> Authority:
         """Who may move the robot."""
-        return self._authority
+        return self._planner.authority
 
     @property
-    def stalls(self) -> int:
-        """How often the robot ran out of steps before the next chunk came."""
-        return self._scheduler.stalls
+    def counts(self) -> Counter[str]:
+        """See Planner."""
+        return self._planner.counts
+
+    @property
+    def trouble(self) -> str:
+        """Why no chunk is being made although the policy may move the robot, "" when all is well."""
+        return self._planner.diagnosis(self._now_ns())
 
     def start(self) -> None:
         """Start the thread."""
@@ -136,26 +97,33 @@ class PolicyWorker:
     def set_authority(self, authority: Authority) -> None:
         """Take a mode message; a new epoch starts planning anew."""
         with self._changed:
-            if authority == self._authority:
-                return
-            if authority.epoch != self._authority.epoch:
-                self._scheduler.restart()
-                self.trouble = ""
-            self._authority = authority
-            self._changed.notify()
+            if authority != self._planner.authority:
+                self._planner.set_authority(authority)
+                self._changed.notify()
 
     def swap(self, policy: Policy) -> bool:
         """Use another policy from now on. False, and nothing changed, while this one moves the robot."""
         with self._changed:
-            if self._authority.active:
-                return False
-            self._policy = policy
-            self._scheduler = self._new_scheduler(policy)
-            return True
+            return self._planner.swap(policy)
 
-    def _new_scheduler(self, policy: Policy) -> ReplanScheduler:
-        spec = policy.bundle.spec
-        return ReplanScheduler(spec.dt_s, spec.execute, spec.horizon, self._margin_s)
+    def values(self) -> dict[str, object]:
+        """Figures for the diagnostics."""
+        planner, scheduler = self._planner, self._planner.scheduler
+        values: dict[str, object] = {
+            "stalls": planner.stalls,
+            "latency_estimate_ms": f"{scheduler.latency_ms:.1f}",
+            "delay_estimate_steps": scheduler.delay_steps,
+        }
+        for name, times in (
+            ("action_age", scheduler.age_ms),
+            ("model", self.model_ms),
+            ("overhead", self.overhead_ms),
+        ):
+            values[f"{name}_p50_ms"] = f"{times.at(0.5):.2f}"
+            values[f"{name}_p99_ms"] = f"{times.at(0.99):.2f}"
+        for name in ("chunks", "dropped_epoch", "refused", "skipped", "clipped", "missing"):
+            values[name] = planner.counts[name]
+        return values
 
     def _run(self) -> None:
         while True:
@@ -164,54 +132,46 @@ class PolicyWorker:
                 if self._closing:
                     return
                 self._arrived = False
-                authority, policy, scheduler = self._authority, self._policy, self._scheduler
-            if authority.active and scheduler.due(self._now_ns()):
-                self._plan(authority, policy, scheduler)
+                started = time.perf_counter_ns()
+                request = self._request()
+            if request is not None:
+                self._plan(request, started)
 
-    def _plan(self, authority: Authority, policy: Policy, scheduler: ReplanScheduler) -> None:
-        """One observation, one inference, at most one chunk."""
-        started = time.perf_counter_ns()
-        request_ns = self._now_ns()
-        observation = self._observations.newest(request_ns)
-        if isinstance(observation, Missing):
-            self.counts["missing"] += not self.trouble
-            self._tell(f"no chunk: {observation.reason}")
-            return
-        if observation.oldest_ns < authority.since_ns or observation.stamp_ns <= self._used_ns:
-            return  # taken before the policy got the robot, or answered already: wait for the next one
+    def _request(self) -> Request | None:
+        now_ns = self._now_ns()
+        if not self._planner.due(now_ns):
+            return None
+        before = self._planner.trouble
+        request = self._planner.ask(self._observations.newest(now_ns), now_ns)
+        self._tell(before)
+        return request
+
+    def _plan(self, request: Request, started: int) -> None:
+        """One inference, at most one chunk."""
         try:
-            answer = self._answer(observation, request_ns, authority, policy)
+            prediction = request.policy.predict(request.observation, request.query)
         except PolicyError as error:
-            self.counts["refused"] += 1
-            self._tell(f"chunk refused: {error}")
+            self._refuse(error)
             return
-        finally:
-            self._used_ns = observation.stamp_ns
+        except Exception as error:  # noqa: BLE001 - the edge of the thread: a model in Python may raise anything
+            self._refuse(PolicyError(f"the model raised {type(error).__name__}: {error}"))
+            return
         with self._changed:
             # The epoch is checked and the chunk published under one lock: it cannot move in between.
-            if self._authority.epoch != authority.epoch or not self._authority.active:
-                self.counts["dropped_epoch"] += 1
+            answer = self._planner.answered(request, prediction, self._now_ns())
+            if answer is None:
                 return
             self._publish(answer)
-            scheduler.published(observation.stamp_ns, request_ns, answer.ready_ns)
-            self.trouble = ""
-        self.counts["chunks"] += 1
-        self.counts["clipped"] += bool(answer.prediction.clipped)
-        model_ms = answer.prediction.inference_ms
-        self.model_ms.add(model_ms)
-        self.overhead_ms.add((time.perf_counter_ns() - started) * 1e-6 - model_ms)
+        self.model_ms.add(prediction.inference_ms)
+        self.overhead_ms.add((time.perf_counter_ns() - started) * 1e-6 - prediction.inference_ms)
 
-    def _answer(self, observation: Observation, request_ns: int, authority: Authority, policy: Policy) -> Answer:
-        prediction = policy.predict(observation)
-        self._chunk_id += 1
-        spec = policy.bundle.spec
-        chunk = Chunk(
-            self._chunk_id, authority.epoch, observation.stamp_ns, prediction.positions, spec.dt_s, spec.execute
-        )
-        return Answer(chunk, prediction, policy, authority.episode_id, request_ns, self._now_ns())
+    def _refuse(self, error: PolicyError) -> None:
+        with self._changed:
+            before = self._planner.trouble
+            self._planner.refused(error)
+            self._tell(before)
 
-    def _tell(self, trouble: str) -> None:
-        """Remember why there is no chunk, and warn when that begins."""
-        if not self.trouble:
-            self._warn(trouble)
-        self.trouble = trouble
+    def _tell(self, before: str) -> None:
+        """Warn when trouble begins."""
+        if self._planner.trouble and not before:
+            self._warn(self._planner.trouble)

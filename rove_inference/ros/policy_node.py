@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import array
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import cv2
 import numpy as np
-from pydantic import Field
 from rove_msgs.msg import ActionChunk, ControlMode
 from sensor_msgs.msg import Image, JointState
 
-from rove_core.config import ConfigModel
 from rove_core.errors import BundleError, JointNameError, RoveError
 from rove_core.joint_space import JointSpace
 from rove_core.modes import Mode
@@ -20,25 +17,14 @@ from rove_core.ros import stamps, topics
 from rove_core.ros.node import ERROR, OK, WARN, RoveNode
 from rove_core.ros.node import main as run
 from rove_inference.observation import ObservationBuffer
+from rove_inference.planner import Answer, Authority
 from rove_inference.policy import Policy
+from rove_inference.ros.chunk_message import chunk_message
 from rove_inference.ros.images import to_rgb
+from rove_inference.ros.policy_parameters import Parameters
 from rove_inference.ros.swap_service import SwapService
 from rove_inference.swap import check_cameras
-from rove_inference.worker import Answer, Authority, PolicyWorker
-
-# Cameras run at 30 Hz: with one frame to spare there is a fresh picture when the request is due.
-REPLAN_MARGIN_S = 0.034
-
-
-class Parameters(ConfigModel):
-    """Parameters of policy_node."""
-
-    robot: str = Field("iron_r01", description="robot of rove_core/robots, or a YAML file")
-    bundle: str = Field("", description="folder of the policy bundle")
-    device: str = Field("cpu", pattern="^(cpu|cuda)$", description="where the model runs: cpu or cuda")
-    threads: int = Field(1, ge=1, le=64, description="threads for one operator of the model")
-    offers: str = Field("", description="folder to watch for new bundles; empty: none")
-    max_age_s: float = Field(0.3, gt=0, le=5, description="how old a picture or joint state may be [s]")
+from rove_inference.worker import PolicyWorker
 
 
 class PolicyNode(RoveNode):
@@ -61,10 +47,13 @@ class PolicyNode(RoveNode):
         self._joint_order = np.arange(self._space.dim)
         policy = Policy.load(parameters.bundle, self._space, parameters.device, parameters.threads)
         self._cameras = tuple(camera.name for camera in policy.bundle.spec.cameras)
-        self._observations = ObservationBuffer(self._cameras, parameters.max_age_s)
+        self._choices = parameters.choices()
+        self._choices.check(policy.bundle.spec)
+        latencies = parameters.latencies(self._cameras)
+        self._observations = ObservationBuffer(self._cameras, parameters.max_age_s, latencies)
         self._chunks = self.create_publisher(ActionChunk, topics.CHUNK, topics.QOS_CHUNK)
         self._worker = PolicyWorker(
-            policy, self._observations, self.ros_now_ns, self._publish, self.get_logger().warning, REPLAN_MARGIN_S
+            policy, self._observations, self.ros_now_ns, self._publish, self.get_logger().warning, self._choices
         )
         self._swaps = SwapService(self, self._worker, self._load, self._space, parameters.offers)
         self._connect()
@@ -132,38 +121,19 @@ class PolicyNode(RoveNode):
             self._swaps.set_mode(msg)
         if self._worker is not None:
             active = Mode.from_number(msg.mode) is Mode.ROLLOUT or msg.policy_runs
-            self._worker.set_authority(Authority(active, msg.epoch, msg.episode_id, stamps.to_ns(msg.since)))
+            since_ns = stamps.to_ns(msg.since)
+            self._worker.set_authority(Authority(active, msg.epoch, msg.episode_id, since_ns, msg.instruction))
 
     # Out
 
     def _publish(self, answer: Answer) -> None:
-        chunk, bundle = answer.chunk, answer.policy.bundle
-        self._chunks.publish(
-            ActionChunk(
-                observation_stamp=stamps.to_msg(chunk.observation_ns),
-                request_stamp=stamps.to_msg(answer.request_ns),
-                ready_stamp=stamps.to_msg(answer.ready_ns),
-                epoch=chunk.epoch,
-                episode_id=answer.episode_id,
-                chunk_id=chunk.chunk_id,
-                dt_s=chunk.dt_s,
-                horizon=chunk.horizon,
-                dim=self._space.dim,
-                execute=chunk.execute,
-                data=array.array("f", chunk.positions.tobytes()),
-                policy_id=bundle.policy_id,
-                policy_index=bundle.spec.index,
-                condition=bundle.spec.condition,
-                cfg_beta=1.0,
-                seed=0,
-                inference_ms=answer.prediction.inference_ms,
-            )
-        )
+        self._chunks.publish(chunk_message(answer))
 
     def _load(self, path: Path) -> Policy:
         """Another policy for a swap; in a thread of its own."""
         policy = Policy.load(path, self._space, self._parameters.device, self._parameters.threads)
         check_cameras(policy, self._cameras)
+        self._choices.check(policy.bundle.spec)
         return policy
 
     # Diagnostics
@@ -177,17 +147,14 @@ class PolicyNode(RoveNode):
             "policy_id": bundle.policy_id,
             "policy_index": bundle.spec.index,
             "warm_up_ms": f"{worker.policy.warm_up_ms:.2f}",
-            "stalls": worker.stalls,
         }
-        for name, times in (("model", worker.model_ms), ("overhead", worker.overhead_ms)):
-            values[f"{name}_p50_ms"] = f"{times.at(0.5):.2f}"
-            values[f"{name}_p99_ms"] = f"{times.at(0.99):.2f}"
-        for name in ("chunks", "dropped_epoch", "refused", "clipped", "missing"):
-            values[name] = worker.counts[name]
+        values |= worker.values()
+        values |= worker.policy.values()
         if self._swaps is not None:
             values |= self._swaps.values()
-        if worker.trouble:
-            return WARN, worker.trouble, values
+        trouble = worker.trouble
+        if trouble:
+            return WARN, trouble, values
         return OK, f"{bundle.policy_id} ready", values
 
 

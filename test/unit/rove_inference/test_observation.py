@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rove_inference.observation import Missing, Observation, ObservationBuffer
+from rove_inference.observation import JOINTS, Missing, Observation, ObservationBuffer
 
 MS = 1_000_000
 NOW = 10_000 * MS
@@ -86,3 +86,16 @@ def test_joint_stamps_that_go_back_start_the_history_anew() -> None:
     found = buffer.newest(NOW - 5000 * MS)
     assert isinstance(found, Observation)
     assert found.state[0] == 2
+
+
+def test_stamps_are_moved_back_to_the_capture_by_the_latency_of_their_sensor() -> None:
+    buffer = ObservationBuffer(["head", "wrist"], 0.3, {"head": 0.04, JOINTS: 0.002})
+    for age in range(100, -1, -5):
+        buffer.add_state(NOW - age * MS, joints(float(age)))
+    buffer.add_image("head", NOW, picture())
+    buffer.add_image("wrist", NOW - 30 * MS, picture())
+    found = buffer.newest(NOW)
+    assert isinstance(found, Observation)
+    assert found.stamp_ns == NOW - 30 * MS
+    assert found.oldest_ns == NOW - 40 * MS
+    assert found.state[0] == 30  # stamped at -30 ms, measured at -32

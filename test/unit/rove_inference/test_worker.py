@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from rove_core.joint_space import JointSpace
-from rove_inference.observation import ObservationBuffer
-from rove_inference.policy import Policy
-from rove_inference.worker import Answer, Authority, PolicyWorker
+from rove_inference.observation import Observation, ObservationBuffer
+from rove_inference.planner import Answer, Authority, Choices
+from rove_inference.policy import Policy, Prediction, Query
+from rove_inference.worker import PolicyWorker
 
 MS = 1_000_000
 DEADLINE_S = 10.0
@@ -30,7 +31,12 @@ class Bench:
         self.buffer = ObservationBuffer(["head"], 0.3)
         self.policy = Policy.load(bundle, space)
         self.worker = PolicyWorker(
-            self.policy, self.buffer, lambda: self.now_ns, self.answers.append, self.warnings.append, margin_s=0.03
+            self.policy,
+            self.buffer,
+            lambda: self.now_ns,
+            self.answers.append,
+            self.warnings.append,
+            Choices(margin_s=0.03),
         )
 
     def see(self, value: int = 255, age_ms: int = 0) -> None:
@@ -96,10 +102,10 @@ def test_an_answer_to_an_epoch_that_is_over_is_dropped_and_counted(
     thinking, go_on = threading.Event(), threading.Event()
     predict = bench.policy.predict
 
-    def slow(observation: object) -> object:
+    def slow(observation: Observation, query: Query) -> Prediction:
         thinking.set()
         assert go_on.wait(DEADLINE_S)
-        return predict(observation)  # type: ignore[arg-type]
+        return predict(observation, query)
 
     monkeypatch.setattr(bench.policy, "predict", slow)
     bench.rollout(1)
@@ -109,6 +115,42 @@ def test_an_answer_to_an_epoch_that_is_over_is_dropped_and_counted(
     go_on.set()
     bench.wait(lambda: bench.worker.counts["dropped_epoch"] == 1, "the drop")
     assert not bench.answers
+
+
+def test_an_answer_that_does_not_come_is_said_in_plain_words(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, go_on = threading.Event(), threading.Event()
+    predict = bench.policy.predict
+
+    def stuck(observation: Observation, query: Query) -> Prediction:
+        asked.set()
+        assert go_on.wait(DEADLINE_S)
+        return predict(observation, query)
+
+    monkeypatch.setattr(bench.policy, "predict", stuck)
+    bench.rollout(1)
+    bench.see()
+    assert asked.wait(DEADLINE_S)
+    bench.now_ns += 2500 * MS
+    assert "no answer from the policy for 2.5 s" in bench.worker.trouble
+    go_on.set()
+    bench.wait(lambda: bench.answers, "the answer")
+    assert not bench.worker.trouble
+
+
+def test_a_model_that_raises_anything_at_all_is_refused_and_asked_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(observation: Observation, query: Query) -> Prediction:
+        raise ZeroDivisionError("of somebody else's")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bench.policy, "predict", broken)
+        bench.rollout(1)
+        bench.see()
+        bench.wait(lambda: bench.worker.counts["refused"], "the refusal")
+        assert "the model raised ZeroDivisionError" in bench.worker.trouble
+    bench.see()
+    bench.wait(lambda: bench.answers, "an answer")
 
 
 def test_a_bad_answer_is_refused_and_the_next_picture_tried(bench: Bench) -> None:
@@ -144,4 +186,4 @@ def test_a_swap_is_refused_while_the_policy_moves_the_robot(bench: Bench, tiny: 
     bench.rollout(3)
     bench.see()
     bench.wait(lambda: bench.answers, "an answer")
-    assert bench.answers[0].policy is other
+    assert bench.answers[0].request.policy is other
