@@ -25,7 +25,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-torch demo test test-unit test-integration test-system test-trainer bundle figures lint type format bench bench-peers docker-lint clean
+.PHONY: help setup setup-torch demo test test-unit test-integration test-system test-torch test-trainer bundle figures lint type format bench bench-peers docker-lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' Makefile
@@ -36,7 +36,7 @@ demo: setup ## three attempts of "erase the whiteboard" with a takeover; report 
 	$(VENV)/bin/rove deploy --robot sim --task whiteboard --policy bundles/whiteboard \
 		--operator scripted:typical --episodes 3 --out runs/demo --seed 1 --report
 
-test: setup ## every test but the trainer's
+test: setup ## every test but those that need torch
 	$(PYTHON) -m pytest test/unit test/integration test/system
 
 test-unit: setup ## no ROS, in seconds
@@ -47,6 +47,10 @@ test-integration: setup ## real rclpy over real DDS
 
 test-system: setup ## the shipped deployment as processes, episodes on disk
 	$(PYTHON) -m pytest test/system
+
+test-torch: setup setup-torch ## torch backends and the ROVE actor, tiny and with random weights; installs torch
+	@$(PIP) install -r requirements/actor.txt
+	$(PYTHON) -m pytest test/torch
 
 test-trainer: setup setup-torch ## the trainer's tests; installs torch
 	$(PYTHON) -m pytest test/trainer

@@ -17,13 +17,13 @@ from rove_inference.backends.resident import Resident
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
 
-_DTYPES = {
-    "tensor(float)": np.float32,
-    "tensor(float16)": np.float16,
-    "tensor(double)": np.float64,
-    "tensor(uint8)": np.uint8,
-    "tensor(int64)": np.int64,
-    "tensor(bool)": np.bool_,
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "tensor(float)": np.dtype(np.float32),
+    "tensor(float16)": np.dtype(np.float16),
+    "tensor(double)": np.dtype(np.float64),
+    "tensor(uint8)": np.dtype(np.uint8),
+    "tensor(int64)": np.dtype(np.int64),
+    "tensor(bool)": np.dtype(np.bool_),
     "tensor(string)": TEXT,
 }
 
@@ -137,7 +137,7 @@ def _info(node: Any) -> TensorInfo:
         raise BundleError(f"tensor '{node.name}' is {node.type}; known are: {', '.join(_DTYPES)}")
     # A free dimension is None or a name.
     shape = tuple(size if isinstance(size, int) else None for size in node.shape)
-    return TensorInfo(shape, np.dtype(dtype))
+    return TensorInfo(shape, dtype)
 
 
 def _first_line(error: Exception) -> str:

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from rove_core.errors import BundleError, PolicyError, nearest
-from rove_inference.backends import Array, Backend, TensorInfo
+from rove_inference.backends import Array, TensorInfo
 from rove_inference.backends.placement import Placement
 from rove_inference.backends.resident import Resident
 from rove_inference.bundle import Bundle
@@ -53,7 +53,7 @@ class TorchBackend:
         self._device = torch_device(placement)
         # One setting for the whole process: with several bundles the last one's holds.
         torch.set_num_threads(placement.threads)
-        self._module = module.to(self._device)
+        self.module = module.to(self._device)
         self._resident = Resident(self._upload)
         self.inputs, self.outputs = inputs, outputs
 
@@ -61,7 +61,7 @@ class TorchBackend:
         """Evaluate the model. Raises PolicyError when that fails."""
         try:
             with torch.inference_mode():
-                answer = self._module(*(self._resident.get(name, tensors[name]) for name in self.inputs))
+                answer = self.module(*(self._resident.get(name, tensors[name]) for name in self.inputs))
                 return {name: answer[name].cpu().numpy() for name in self.outputs}
         except (RuntimeError, ValueError, TypeError, KeyError, AssertionError) as error:
             raise PolicyError(f"inference failed: {str(error).splitlines()[0][:200]}") from None
@@ -85,7 +85,7 @@ def torch_device(placement: Placement) -> torch.device:
     return torch.device("cpu") if placement.kind == "cpu" else torch.device("cuda", placement.gpu)
 
 
-def open_torch(bundle: Bundle, network: NetworkSpec, placement: Placement) -> Backend:
+def open_torch(bundle: Bundle, network: NetworkSpec, placement: Placement) -> TorchBackend:
     """Open an archive or the weights of an architecture.
 
     Raises:

@@ -162,6 +162,7 @@ def test_requirement_files_ask_for_what_setup_py_asks_for() -> None:
     assert listed("sim") == required(None) | required("cpu") | required("bench") | required("ros-wheels")
     assert listed("dev") == required("dev")
     assert listed("torch") == required("torch")
+    assert listed("actor") == required("actor")
     assert listed("robot") == required(None) | required("gpu")
 
 
@@ -175,7 +176,7 @@ def test_everything_asked_for_is_pinned() -> None:
     lines = (ROOT / "requirements/lock.txt").read_text(encoding="utf-8").splitlines()
     pinned = {canonical(line.split("==")[0]) for line in lines if re.fullmatch(r"[\w.-]+==[\w.]+", line)}
     assert [line for line in lines if line and not line.startswith("#") and "==" not in line] == []
-    for name in ("build", "sim", "dev", "torch", "robot"):
+    for name in ("build", "sim", "dev", "torch", "actor", "robot"):
         assert listed(name) - pinned == set()
 
 
