@@ -6,10 +6,7 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +18,7 @@ from rove_core.errors import RoveError
 from rove_core.joint_space import FloatArray, JointSpace
 from rove_hil.bench import dexpilot
 from rove_hil.bench.mink_solver import MinkSolver, hand_shapes
+from rove_hil.bench.node_processes import probe
 from rove_hil.operator.bvh import mocap_frames, read_bvh
 from rove_hil.operator.mocap import FINGERS, SIDES, MocapFrame
 from rove_hil.operator.operator_calibration import OperatorCalibration, targets_of
@@ -34,9 +32,6 @@ HEADSET_HZ = 72.0
 SETTLE = 60
 # Rate that has to be held through wire, node and DDS [Hz].
 END_TO_END_HZ = 100.0
-# A domain of its own, unless one is given: a robot on this network must not hear the benchmark.
-DEFAULT_DOMAIN = "88"
-END_S = 10.0
 
 Solve = Callable[[MocapFrame], FloatArray]
 
@@ -141,36 +136,12 @@ def _hands(space: JointSpace, frames: list[MocapFrame]) -> dict[str, Any]:
 
 def _end_to_end(seconds: float) -> dict[str, Any]:
     """Frames over the wire into a real retarget_node, targets over DDS out of it."""
-    environment = {"ROS_DOMAIN_ID": DEFAULT_DOMAIN} | os.environ | {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
     with socket.create_server(("127.0.0.1", 0)) as free:
         url = f"tcp://127.0.0.1:{free.getsockname()[1]}"
-    node = subprocess.Popen(
-        [sys.executable, "-m", "rove_hil.ros.retarget_node", "--ros-args", "-p", f"mocap_url:={url}"],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    recording = RECORDINGS / "cmu_12_01_walk.bvh"
-    options = ["--url", url, "--recording", str(recording), "--rate-hz", str(END_TO_END_HZ), "--seconds", str(seconds)]
-    try:
-        probe = subprocess.run(
-            [sys.executable, "-m", "rove_hil.ros.retarget_probe", *options],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    finally:
-        node.send_signal(signal.SIGINT)
-        try:
-            node.wait(END_S)
-        except subprocess.TimeoutExpired:
-            node.kill()
-            node.wait()
-    if probe.returncode != 0:
-        last = (probe.stderr.strip().splitlines() or ["no output"])[-1]
-        raise RoveError(f"retarget benchmark: {last}", "rove doctor says whether ROS 2 works here")
-    figures: dict[str, Any] = json.loads(probe.stdout)
+    recording = str(RECORDINGS / "cmu_12_01_walk.bvh")
+    options = ("--url", url, "--recording", recording, "--rate-hz", str(END_TO_END_HZ), "--seconds", str(seconds))
+    printed = probe("retarget_probe", options, {"retarget_node": ("--ros-args", "-p", f"mocap_url:={url}")})
+    figures: dict[str, Any] = json.loads(printed)
     return figures
 
 

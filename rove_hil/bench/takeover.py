@@ -7,12 +7,8 @@ traces of the real filter_node; the other methods get the same operator at the s
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,11 +20,10 @@ from rove_core.clocks import NS_PER_S
 from rove_core.errors import RoveError
 from rove_core.joint_space import FloatArray, JointSpace
 from rove_core.modes import Source
+from rove_hil.bench.node_processes import probe
 from rove_hil.bench.takeover_methods import METHODS
 from rove_hil.bench.takeover_motion import MISMATCH_RAD, OperatorMotion
 
-DEFAULT_DOMAIN = "88"
-END_S = 10.0
 DT_S = 0.005
 # Tracking is judged between these times after the first operator-driven command [s].
 FOLLOWED_S, SETTLED_S = 1.5, 1.0
@@ -81,39 +76,10 @@ def run(quick: bool) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def _node(module: str, environment: Mapping[str, str], *arguments: str) -> Iterator[None]:
-    """A node of this package as a process, ended as `rove deploy` would."""
-    node = subprocess.Popen(
-        [sys.executable, "-m", module, *arguments],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        yield
-    finally:
-        node.send_signal(signal.SIGINT)
-        try:
-            node.wait(END_S)
-        except subprocess.TimeoutExpired:
-            node.kill()
-            node.wait()
-
-
 def _trace(count: int, out: Path) -> None:
-    environment = {"ROS_DOMAIN_ID": DEFAULT_DOMAIN} | os.environ | {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
-    argv = [sys.executable, "-m", "rove_hil.ros.takeover_probe", "--takeovers", str(count), "--out", str(out)]
     # All takeovers are one attempt, longer than people are given.
-    no_limit = ("--ros-args", "-p", "max_attempt_s:=0.0")
-    with (
-        _node("rove_hil.ros.supervisor_node", environment, *no_limit),
-        _node("rove_hil.ros.filter_node", environment),
-    ):
-        probe = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
-    if probe.returncode != 0:
-        last = (probe.stderr.strip().splitlines() or ["no output"])[-1]
-        raise RoveError(f"takeover benchmark: {last}", "rove doctor says whether ROS 2 works here")
+    nodes = {"supervisor_node": ("--ros-args", "-p", "max_attempt_s:=0.0"), "filter_node": ()}
+    probe("takeover_probe", ("--takeovers", str(count), "--out", str(out)), nodes)
 
 
 def _read(arrays: Mapping[str, npt.NDArray[Any]], index: int) -> Takeover:
