@@ -40,7 +40,7 @@ REQUIREMENTS = [
     "pyyaml",  # robots, deployments, policy bundles
     "pyzmq",  # motion-capture wire, policy servers
     "typer",  # the `rove` command
-    "websockets",  # policy servers of openpi; BSD
+    "websockets>=17",  # policy servers of openpi; BSD
     "zarr>=3",  # the episode format
 ]
 

@@ -153,12 +153,13 @@ def _header(data: memoryview) -> dict[str, Any]:
 def _array(entry: object, data: memoryview, start: int) -> tuple[str, Array, int]:
     """The array that `entry` describes, from where the one before it ends; and where it ends itself."""
     match entry:
-        case [str(name), str(dtype_name), [*shape]] if dtype_name in DTYPES and len(shape) <= MOST_DIMENSIONS:
+        case [str(name), str(dtype_name), list(listed)] if dtype_name in DTYPES and len(listed) <= MOST_DIMENSIONS:
             dtype = DTYPES[dtype_name]
         case _:
             raise WireError(f"not a description of an array: {str(entry)[:80]}")
-    if not all(type(size) is int and 0 <= size <= len(data) for size in shape):
-        raise WireError(f"array '{name}' has shape {str(shape)[:80]}")
+    shape = [size for size in listed if type(size) is int and 0 <= size <= len(data)]
+    if len(shape) != len(listed):
+        raise WireError(f"array '{name}' has shape {str(listed)[:80]}")
     start += -start % _ALIGN
     end = start + math.prod(shape) * dtype.itemsize
     if end > len(data):
