@@ -95,8 +95,8 @@ def _read(arrays: Mapping[str, npt.NDArray[Any]], index: int) -> Takeover:
     held = int(np.flatnonzero((after > 0) & (source == Source.HOLD))[0])
     waits = [(stamp_ns[tick] - since) / NS_PER_S for tick, since in ((braking, paused_ns), (held, paused_ns))]
     waits.append((stamp_ns[first] - go_ns) / NS_PER_S)
-    stamps_ns, commands = _without_gaps(trace["tick"][first:], stamp_ns[first:], sent[first:])
-    operator, rate = motion.at((stamps_ns - origin_ns) / NS_PER_S)
+    t_ns, commands = _evenly(stamp_ns[first:], sent[first:])
+    operator, rate = motion.at((t_ns - origin_ns) / NS_PER_S)
     return Takeover(
         waits_s=(waits[0], waits[1], waits[2]),
         held_rad=float(np.abs(sent[held:first] - sent[held]).max()),
@@ -108,20 +108,17 @@ def _read(arrays: Mapping[str, npt.NDArray[Any]], index: int) -> Takeover:
     )
 
 
-def _without_gaps(
-    tick: npt.NDArray[np.int64], stamp_ns: npt.NDArray[np.int64], sent: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Stamps [ns] and commands of every tick; those whose trace got lost on the way are interpolated.
+def _evenly(t_ns: npt.NDArray[np.int64], sent: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Times [ns] `DT_S` apart and the commands there: where a tick was late or its trace got lost, interpolated.
 
     Raises:
         RoveError: so many got lost that nothing can be said.
     """
-    needed = round(FOLLOWED_S / DT_S) + 1
-    if len(tick) < needed // 2 or tick[-1] - tick[0] < needed:
-        raise RoveError(f"{len(tick)} of {needed} command traces arrived", "end what else runs on this machine")
-    every = np.arange(tick[0], tick[-1] + 1)
-    columns = [np.interp(every, tick, column) for column in sent.T]
-    return np.interp(every, tick, stamp_ns), np.stack(columns, axis=1)
+    ticks = round((t_ns[-1] - t_ns[0]) / NS_PER_S / DT_S)
+    if ticks <= round(FOLLOWED_S / DT_S) or len(t_ns) < ticks / 2:
+        raise RoveError(f"{len(t_ns)} of {ticks} command traces arrived", "end what else runs on this machine")
+    every = t_ns[0] + np.arange(ticks) * DT_S * NS_PER_S
+    return every, np.stack([np.interp(every, t_ns, column) for column in sent.T], axis=1)
 
 
 def _times(takeovers: list[Takeover]) -> dict[str, Any]:
