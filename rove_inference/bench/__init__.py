@@ -1,0 +1,1 @@
+"""What `rove bench` measures of policy serving."""
