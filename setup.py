@@ -149,12 +149,15 @@ setup(
         ],
         # What `rove deploy` prints when it is done; it may not import the recorder itself.
         "rove.session_summaries": ["episodes = rove_recorder.summary:summarise"],
+        # How chunks become commands, for `rove bench policy`; it may not import the arbiter itself.
+        "rove.playbacks": ["arbiter = rove_hil.bench.playback:play"],
         "rove.benchmarks": [
             "filter = rove_hil.bench.filter:run",
             "guard = rove_hil.bench.guard:run",
             "retarget = rove_hil.bench.retarget:run",
             "loop = rove_hil.bench.loop:run",
             "takeover = rove_hil.bench.takeover:run",
+            "policy = rove_inference.bench.policy:run",
         ],
     },
 )
