@@ -128,6 +128,7 @@ class SwapService:
         done: RosFuture[None] = RosFuture(executor=self._node.executor)
         loading.add_done_callback(lambda _: done.set_result(None))
         await done
+        self._loader.taken()
         return loading.result()
 
     # Offers
