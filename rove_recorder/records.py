@@ -80,7 +80,11 @@ class FrameSample:
 
 @dataclass(frozen=True, slots=True)
 class ChunkSample:
-    """One chunk of the policy. `prediction` [rad], shape (horizon, dim) float32; stamps on the ROS clock."""
+    """One chunk of the policy. `prediction` [rad], shape (horizon, dim) float32; stamps on the ROS clock.
+
+    `base` and `residual` [rad], shape (horizon, dim), and `gate`, shape (horizon,), are of a residual adapter; without
+    one they have no rows. See ActionChunk.msg for the rest.
+    """
 
     chunk_id: int
     epoch: int
@@ -97,6 +101,17 @@ class ChunkSample:
     cfg_beta: float = 1.0
     seed: int = 0
     inference_ms: float = 0.0
+    backend: str = ""
+    decoder: str = ""
+    join: str = ""
+    decoder_steps: int = 0
+    frozen: int = 0
+    skipped: int = 0
+    clipped: int = 0
+    round_trip_ms: float = 0.0
+    base: npt.NDArray[np.float32] | None = None
+    residual: npt.NDArray[np.float32] | None = None
+    gate: npt.NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True)

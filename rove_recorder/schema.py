@@ -177,8 +177,16 @@ def chunks_group(dim: int) -> GroupSpec:
             cfg_beta="float32",
             seed="uint64",
             inference_ms="float32",
+            decoder_steps="int32",
+            frozen="int32",
+            skipped="int32",
+            clipped="int32",
+            round_trip_ms="float32",
         )
         + _ragged("prediction", "prediction_offsets", "float32", (dim,))
+        + _ragged("base", "base_offsets", "float32", (dim,))
+        + _ragged("residual", "residual_offsets", "float32", (dim,))
+        + _ragged("gate", "gate_offsets", "float32")
         + _ragged("info_json", "info_offsets")
         + (ArraySpec("first_executed_ns", "int64", unit="ns", layout=Layout.FINAL),)
     )

@@ -138,7 +138,14 @@ class EpisodeWriter:
 
     def chunk(self, sample: ChunkSample) -> None:
         """A chunk of the policy."""
-        info = {"policy_id": sample.policy_id, "condition": sample.condition}
+        info = {
+            "policy_id": sample.policy_id,
+            "condition": sample.condition,
+            "backend": sample.backend,
+            "decoder": sample.decoder,
+            "join": sample.join,
+        }
+        nothing = sample.prediction[:0]
         self._chunks.add(
             {
                 "chunk_id": sample.chunk_id,
@@ -153,7 +160,15 @@ class EpisodeWriter:
                 "cfg_beta": sample.cfg_beta,
                 "seed": sample.seed,
                 "inference_ms": sample.inference_ms,
+                "decoder_steps": sample.decoder_steps,
+                "frozen": sample.frozen,
+                "skipped": sample.skipped,
+                "clipped": sample.clipped,
+                "round_trip_ms": sample.round_trip_ms,
                 "prediction": sample.prediction,
+                "base": nothing if sample.base is None else sample.base,
+                "residual": nothing if sample.residual is None else sample.residual,
+                "gate": nothing[:, 0] if sample.gate is None else sample.gate,
                 "info_json": json.dumps(info).encode(),
             }
         )

@@ -108,10 +108,10 @@ def camera_model(message: CameraInfo) -> CameraModel:
 
 
 def chunk(message: ActionChunk, receive_ns: int) -> ChunkSample:
-    """Raises WireError when the data is not (horizon, dim)."""
-    data = np.array(message.data, np.float32)
-    if data.size != message.horizon * message.dim or not data.size:
-        raise WireError(f"chunk {message.chunk_id}: {data.size} values, expected {message.horizon} x {message.dim}")
+    """Raises WireError when the data is not (horizon, dim), or an adapter's part is neither that nor empty."""
+    prediction = _steps(message, "data", message.data, (message.horizon, message.dim))
+    if not prediction.size:
+        raise WireError(f"chunk {message.chunk_id}: no data")
     return ChunkSample(
         chunk_id=message.chunk_id,
         epoch=message.epoch,
@@ -121,14 +121,36 @@ def chunk(message: ActionChunk, receive_ns: int) -> ChunkSample:
         receive_ns=receive_ns,
         dt_s=message.dt_s,
         execute=message.execute,
-        prediction=data.reshape(message.horizon, message.dim),
+        prediction=prediction,
         policy_id=message.policy_id,
         policy_index=message.policy_index,
         condition=message.condition,
         cfg_beta=message.cfg_beta,
         seed=message.seed,
         inference_ms=message.inference_ms,
+        backend=message.backend,
+        decoder=message.decoder,
+        join=message.join,
+        decoder_steps=message.decoder_steps,
+        frozen=message.frozen,
+        skipped=message.skipped,
+        clipped=message.clipped,
+        round_trip_ms=message.round_trip_ms,
+        base=_steps(message, "base", message.base, (message.horizon, message.dim)),
+        residual=_steps(message, "residual", message.residual, (message.horizon, message.dim)),
+        gate=_steps(message, "gate", message.gate, (message.horizon,)),
     )
+
+
+def _steps(message: ActionChunk, name: str, values: Any, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    """One row per step of the chunk, or none."""
+    data = np.array(values, np.float32)
+    if not data.size:
+        return data.reshape(0, *shape[1:])
+    if data.size != np.prod(shape):
+        expected = " x ".join(map(str, shape))
+        raise WireError(f"chunk {message.chunk_id}: {data.size} values of {name}, expected {expected}")
+    return data.reshape(shape)
 
 
 def event(message: SupervisorEvent, t_ros_ns: int, t_mono_ns: int) -> EventSample:
