@@ -111,6 +111,8 @@ class Stack:
         data = array.array("f", np.tile(self.space.home, (16, 1)).astype(np.float32).tobytes())
         chunk = ActionChunk(chunk_id=self.chunk_id, epoch=epoch, dt_s=1 / 30, horizon=16, dim=self.space.dim, data=data)
         chunk.execute, chunk.policy_id, chunk.policy_index = 8, "demo@0123456789ab", 3
+        chunk.decoder, chunk.base, chunk.residual = "consistency", data, array.array("f", bytes(4 * len(data)))
+        chunk.gate = array.array("f", [0.5] * chunk.horizon)
         chunk.observation_stamp = stamps.to_msg(time.time_ns())
         self._chunks.publish(chunk)
 
@@ -192,6 +194,10 @@ def test_an_attempt_with_a_takeover_becomes_one_labelled_episode(
     assert episode.attrs["outcome"]["by"] == "keyboard:test"
     assert episode.attrs["takeovers"] == 1
     assert episode.attrs["policy"] == {"id": "demo", "sha256": "0123456789ab", "index": 3}
+    chunks = episode.chunks
+    np.testing.assert_array_equal(chunks.record("base", 0), chunks.record("prediction", 0))
+    assert not chunks.record("residual", 0).any()
+    assert chunks.record("gate", 0).tolist() == [0.5] * 16
     assert {span.controller for span in episode.stages()} >= {"policy", "human"}
     assert {"start", "takeover", "go", "succeed"} <= {event["type"] for event in episode.events()}
     assert len(episode.frames("head")) > 10
