@@ -24,10 +24,13 @@ QUEUE = 2
 RECONNECT_MS, RECONNECT_MOST_MS = 100, 2000
 # A peer that does not say that it lives for this long does not [ms]: a pulled cable, a stopped process.
 HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS = 500, 2000
+# ZeroMQ gives a connection up for good when the other side broke the protocol; a socket without one for so long is
+# replaced [s]. Longer than a handshake over a bad link.
+REPLACE_S = 2.0
 
 
 class Channel:
-    """One connection to a policy server. ZeroMQ makes it again by itself, waiting longer each time.
+    """One connection to a policy server, which makes itself again, waiting longer each time.
 
     A question that is not answered in time is given up. Its answer, should it come, is known by its number, thrown away
     and counted, and so is an answer that carries another epoch than it was asked in. One thread at a time.
@@ -48,9 +51,16 @@ class Channel:
         self.url = url
         self.counts: Counter[str] = Counter()
         self.clock = ClockOffset()
+        self._most_bytes = most_answer_bytes + wire.MOST_HEADER_BYTES
+        self._keys = (read_public(server_key), read_pair(own_key) if own_key else None) if server_key else None
         self._number = 0
-        keys = (read_public(server_key), read_pair(own_key) if own_key else None) if server_key else None
+        self._connections = 0
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._begin()
+
+    def _begin(self) -> None:
+        """A new socket, which begins to connect."""
+        self._since_s = time.monotonic()
         self._socket: zmq.Socket[bytes] = self._context.socket(zmq.DEALER)
         self._watch = SocketWatch(self._socket)
         for option, value in (
@@ -58,7 +68,7 @@ class Channel:
             (zmq.SNDHWM, QUEUE),
             (zmq.RCVHWM, QUEUE),
             (zmq.IMMEDIATE, 1),  # nothing waits for a server that is not there: it would be old when it came
-            (zmq.MAXMSGSIZE, most_answer_bytes + wire.MOST_HEADER_BYTES),
+            (zmq.MAXMSGSIZE, self._most_bytes),
             (zmq.RECONNECT_IVL, RECONNECT_MS),
             (zmq.RECONNECT_IVL_MAX, RECONNECT_MOST_MS),
             (zmq.HANDSHAKE_IVL, HEARTBEAT_TIMEOUT_MS),
@@ -66,13 +76,28 @@ class Channel:
             (zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS),
         ):
             self._socket.setsockopt(option, value)
-        if keys is not None:
-            encrypt_client(self._socket, *keys)
+        if self._keys is not None:
+            encrypt_client(self._socket, *self._keys)
         try:
-            self._socket.connect(url)
+            self._socket.connect(self.url)
         except zmq.ZMQError as error:
             self.close()
-            raise ConfigError(f"cannot connect to '{url}': {error.strerror}") from None
+            raise ConfigError(f"cannot connect to '{self.url}': {error.strerror}") from None
+
+    def _look(self) -> None:
+        """Take in what happened to the connection, and replace a socket that will have none any more."""
+        self._watch.look()
+        now_s = time.monotonic()
+        if self._watch.connected:
+            self._since_s = now_s
+        elif now_s - self._since_s > REPLACE_S:
+            self._end()
+            self._begin()
+
+    def _end(self) -> None:
+        self._connections += self._watch.handshakes
+        self._watch.close()
+        self._socket.close(0)
 
     def open(self, timeout_s: float) -> None:
         """Wait for the connection.
@@ -98,7 +123,7 @@ class Channel:
         asked_ns = time.time_ns()
         own = {"number": self._number, "epoch": epoch, "asked_ns": asked_ns}
         frame = wire.encode(wire.Message(kind, {**fields, **own}, arrays))
-        self._watch.look()
+        self._look()
         try:
             self._socket.send(frame, zmq.NOBLOCK, copy=False)
         except zmq.Again:
@@ -129,15 +154,14 @@ class Channel:
         """What people may want to see."""
         return {
             "connected": self._watch.connected,
-            "reconnects": max(self._watch.handshakes - 1, 0),
+            "reconnects": max(self._connections + self._watch.handshakes - 1, 0),
             "network_ms": f"{self.clock.network_ms:.2f}",
             "clock_offset_ms": f"{self.clock.offset_ms:.2f}",
         }
 
     def close(self) -> None:
         """End the connection."""
-        self._watch.close()
-        self._socket.close(0)
+        self._end()
         self._context.term()
 
     def _receive(self, deadline: float) -> wire.Message:

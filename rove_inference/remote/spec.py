@@ -58,7 +58,7 @@ class RemoteSpec(ConfigModel):
             )
         if scheme not in SCHEMES[backend]:
             allowed = " or ".join(f"{name}://" for name in SCHEMES[backend])
-            raise ConfigError(f"'{self.url}' is not a url for a {backend} server", f"it begins with {allowed}")
+            raise ConfigError(f"'{self.url}' is no url for backend {backend}", f"it begins with {allowed}")
         if backend == "rove":
             if not self.policy:
                 raise ConfigError("`policy` is missing: what an episode says of its policy must be true")
