@@ -7,6 +7,7 @@ checkpoint is run.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,6 +174,10 @@ def _load(folder: Path, device: torch.device) -> tuple[Any, Any, Any]:
     dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
     local = {"local_files_only": True, "trust_remote_code": False}
     try:
+        # Without one, transformers would build the default, of eight billion random numbers.
+        kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+        if kind != "qwen3_vl":
+            raise ValueError(f"its config.json says model_type {kind!r}, not 'qwen3_vl'")
         model, found = Qwen3VLModel.from_pretrained(
             folder, dtype=dtype, use_safetensors=True, output_loading_info=True, **local
         )

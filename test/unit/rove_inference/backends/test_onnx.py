@@ -22,7 +22,7 @@ def tensors(brightness: int) -> dict[str, np.ndarray]:
 
 
 def threads_by_core() -> dict[str, set[int]]:
-    return {task: os.sched_getaffinity(int(task)) for task in os.listdir("/proc/self/task")}
+    return {task.name: os.sched_getaffinity(int(task.name)) for task in Path("/proc/self/task").iterdir()}
 
 
 def test_bound_tensors_give_the_same_answer() -> None:

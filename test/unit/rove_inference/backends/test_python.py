@@ -74,7 +74,7 @@ def test_a_declared_model_moves_the_robot(edited: Edit, space: JointSpace, name:
     np.testing.assert_allclose(prediction.positions, np.repeat(space.home[None], 50, axis=0), atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["os:system", "other_package:Hold", "hald"])
+@pytest.mark.parametrize("name", ["os:system", "other_package:Hold", "holding"])
 def test_nothing_is_called_that_no_package_declares(edited: Edit, space: JointSpace, name: str) -> None:
     with pytest.raises(BundleError, match=f"no installed package declares entry point '{name}'") as caught:
         Policy.load(edited(backend="python", model="", entry_point=name), space)

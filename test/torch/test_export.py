@@ -1,0 +1,53 @@
+"""`rove policy export`: the head as ONNX, the backbone apart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from rove_core.errors import BundleError
+from rove_core.joint_space import JointSpace
+from rove_hil.cli.main import run
+from rove_inference.bundle import load_bundle
+from rove_inference.export import export_bundle
+from rove_inference.observation import Observation
+from rove_inference.policy import Policy, Query
+
+
+def pictures(space: JointSpace) -> Observation:
+    generator = np.random.default_rng(0)
+    seen = {"head": (64, 96, 3), "left_wrist": (64, 64, 3)}
+    return Observation(
+        0, 0, space.home, {name: generator.integers(0, 256, shape, dtype=np.uint8) for name, shape in seen.items()}
+    )
+
+
+@pytest.mark.parametrize("beta", [1.0, 2.0])
+def test_the_exported_policy_makes_the_same_chunk(actor: Path, exported: Path, space: JointSpace, beta: float) -> None:
+    query = Query(instruction="erase the whiteboard", condition="Quality: good.", cfg_beta=beta, seed=5)
+    chunks = [Policy.load(folder, space).predict(pictures(space), query).positions for folder in (actor, exported)]
+    np.testing.assert_allclose(chunks[0], chunks[1], atol=1e-4)
+
+
+def test_the_head_is_onnx_and_the_backbone_is_what_it_was(actor: Path, exported: Path, space: JointSpace) -> None:
+    before, after = load_bundle(actor, space).spec, load_bundle(exported, space).spec
+    assert [network.backend for network in (*after.encoders, after)] == ["qwen3_vl", "onnx", "onnx"]
+    assert set(after.files) - set(before.files) == {"context.onnx", "head.onnx"}
+    assert set(before.files) - set(after.files) == {"context.safetensors", "head.safetensors", "head.json"}
+    assert after.guidance == before.guidance
+    weights = Path("backbone/model.safetensors")
+    assert (actor / weights).samefile(exported / weights), "gigabytes are linked, not copied"
+
+
+def test_a_bundle_is_never_overwritten(actor: Path, exported: Path, space: JointSpace) -> None:
+    with pytest.raises(BundleError, match="exists already"):
+        export_bundle(actor, exported, space)
+
+
+def test_a_bundle_without_torch_says_so_and_leaves_nothing(exported: Path, tmp_path: Path, space: JointSpace) -> None:
+    with pytest.raises(BundleError, match="has no torch network to export, its backends are qwen3_vl, onnx, onnx"):
+        export_bundle(exported, tmp_path / "again", space)
+    assert not (tmp_path / "again").exists()
