@@ -212,7 +212,7 @@ class Planner:
         self.counts["chunks"] += 1
         self.counts["skipped"] += answer.skipped
         self.counts["clipped"] += prediction.clipped
-        self.trouble = ""
+        self.trouble = _too_slow(answer) if answer.skipped >= answer.chunk.horizon else ""
         return answer
 
     def _joined(self, request: Request, prediction: Prediction, ready_ns: int) -> Answer:
@@ -238,3 +238,9 @@ class Planner:
         if waited_s > max(OVERDUE_S, OVERDUE_FACTOR * expected_s):
             return f"no answer from the policy for {waited_s:.1f} s, it takes {expected_s:.2f} s as a rule"
         return self.trouble
+
+
+def _too_slow(answer: Answer) -> str:
+    age_s = (answer.ready_ns - answer.chunk.observation_ns) * 1e-9
+    covered_s = answer.chunk.horizon * answer.chunk.dt_s
+    return f"policy too slow: its answer came {age_s:.2f} s after the observation and covers {covered_s:.2f} s"

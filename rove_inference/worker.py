@@ -158,7 +158,9 @@ class PolicyWorker:
             return
         with self._changed:
             # The epoch is checked and the chunk published under one lock: it cannot move in between.
+            before = self._planner.trouble
             answer = self._planner.answered(request, prediction, self._now_ns())
+            self._tell(before)
             if answer is None:
                 return
             self._publish(answer)

@@ -144,7 +144,7 @@ def test_launch_files_are_in_the_share_folder() -> None:
     assert "deploy.launch.py" in sources
 
 
-@pytest.mark.parametrize("group", ["rove.commands", "rove.benchmarks", "rove.session_summaries"])
+@pytest.mark.parametrize("group", ["rove.commands", "rove.benchmarks", "rove.playbacks", "rove.session_summaries"])
 def test_entry_points_can_be_loaded(group: str) -> None:
     points = entry_points(group=group)
     assert points

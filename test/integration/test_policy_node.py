@@ -117,8 +117,10 @@ def policy_node(robot: Robot, tmp_path: Path) -> Iterator[subprocess.Popen[bytes
     assert process.wait(DEADLINE_S) == 0
 
 
-def start(bundle: Path, log: Path) -> subprocess.Popen[bytes]:
+def start(bundle: Path, log: Path, *parameters: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "rove_inference.ros.policy_node", "--ros-args", "-p", f"bundle:={bundle}"]
+    for parameter in parameters:
+        command += ["-p", parameter]
     with log.open("wb") as out:
         return subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=os.environ.copy())
 
@@ -198,6 +200,61 @@ def test_a_bundle_is_swapped_while_paused_and_refused_while_it_moves_the_robot(r
     robot.set_mode(ControlMode.MODE_ROLLOUT)
     robot.wait(lambda: robot.chunks[-1].policy_id.startswith("other@"), "a chunk of the new policy")
     assert robot.chunks[-1].policy_index == 7
+
+
+def test_a_chunk_says_how_it_came_about_and_rtc_continues_the_one_before(robot: Robot, tmp_path: Path) -> None:
+    latency = "sensor_latency:=[head=0.02, joints=0.001]"
+    process = start(TINY, tmp_path / "policy_node.log", "join:=rtc", "condition:=tidy", latency)
+    try:
+        robot.wait_ready()
+        robot.set_mode(ControlMode.MODE_ROLLOUT)
+        robot.wait(lambda: len(robot.chunks) >= 3, "three chunks")
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(DEADLINE_S) == 0
+    first, second = robot.chunks[:2]
+    assert (second.backend, second.decoder, second.decoder_steps) == ("onnx", "direct", 1)
+    assert (second.join, second.condition, second.cfg_beta, second.round_trip_ms) == ("rtc", "tidy", 1.0, 0.0)
+    assert first.frozen == 0
+    assert 1 <= second.frozen < 16
+    # The robot executes these while the model thinks: they are where the chunk before passes at their times.
+    shift = (stamps.to_ns(second.observation_stamp) - stamps.to_ns(first.observation_stamp)) * 1e-9 / first.dt_s
+    rows, joint = np.array(first.data).reshape(first.horizon, first.dim), SPACE.index("left_shoulder_pitch")
+    along = np.interp(shift + np.arange(second.frozen), np.arange(first.horizon), rows[:, joint])
+    data = np.array(second.data).reshape(second.horizon, second.dim)
+    np.testing.assert_allclose(data[: second.frozen, joint], along, atol=1e-5)
+
+
+@pytest.mark.usefixtures("policy_node")
+def test_the_diagnostics_say_how_late_the_policy_is(robot: Robot) -> None:
+    robot.wait_ready()
+    robot.set_mode(ControlMode.MODE_ROLLOUT)
+    robot.wait(lambda: len(robot.chunks) >= 3, "three chunks")
+    robot.diagnostics.clear()
+    robot.wait(lambda: any(status.name == "policy_node" for status in robot.diagnostics), "a report")
+    report = next(status for status in robot.diagnostics if status.name == "policy_node")
+    values = {item.key: item.value for item in report.values}
+    assert 0 < float(values["action_age_p50_ms"]) <= float(values["action_age_p99_ms"])
+    assert int(values["delay_estimate_steps"]) >= 1
+    assert int(values["chunks"]) >= 3
+    assert {"stalls", "skipped", "clipped", "dropped_epoch", "latency_estimate_ms"} <= values.keys()
+
+
+@pytest.mark.parametrize(
+    ("parameter", "line"),
+    [
+        ("sensor_latency:=[haed=0.02]", "the policy has no sensor 'haed'"),
+        ("cfg_beta:=2.0", "cfg_beta 2: policy 'tiny' has no negative condition"),
+    ],
+)
+def test_what_the_policy_cannot_do_fails_to_start_with_one_clear_line(
+    domain_id: int, tmp_path: Path, parameter: str, line: str
+) -> None:
+    process = start(TINY, tmp_path / "policy_node.log", parameter)
+    assert process.wait(DEADLINE_S) == 1
+    log = (tmp_path / "policy_node.log").read_text()
+    assert "Traceback" not in log
+    assert line in log
 
 
 def test_a_bundle_with_a_changed_model_fails_to_start_with_one_clear_line(domain_id: int, tmp_path: Path) -> None:

@@ -104,6 +104,7 @@ def test_steps_whose_time_has_passed_are_counted_as_skipped(table: Table) -> Non
     late = table.answer(table.ask(1000, 1010), 9000)
     assert late is not None
     assert late.skipped == HORIZON
+    assert "its answer came 8.00 s after the observation and covers 1.67 s" in table.planner.diagnosis(9001 * MS)
     assert table.planner.stalls == 1
 
 

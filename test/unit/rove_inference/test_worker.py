@@ -134,6 +134,9 @@ def test_an_answer_that_does_not_come_is_said_in_plain_words(bench: Bench, monke
     assert "no answer from the policy for 2.5 s" in bench.worker.trouble
     go_on.set()
     bench.wait(lambda: bench.answers, "the answer")
+    assert "policy too slow: its answer came 2.50 s after the observation" in bench.worker.trouble
+    bench.see()
+    bench.wait(lambda: len(bench.answers) == 2, "an answer in time")
     assert not bench.worker.trouble
 
 
