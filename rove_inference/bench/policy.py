@@ -13,6 +13,7 @@ from typing import Any
 SECTIONS = {
     "overhead": "rove_inference.bench.overhead",
     "joining": "rove_inference.bench.joining",
+    "guidance": "rove_inference.bench.guidance",
 }
 
 
