@@ -79,6 +79,16 @@ def deploy(
     demonstrations: Annotated[bool, typer.Option(help="The operator does the whole task.")] = False,
     cameras: Annotated[str, typer.Option(help="Cameras to run and record, comma-separated.")] = "head",
     device: Annotated[str, typer.Option(help="Where the policy runs: cpu or cuda.")] = "cpu",
+    join: Annotated[
+        str,
+        typer.Option(
+            help="How a chunk joins the one before: replace, blend, ensemble or rtc.", show_default="as the bundle says"
+        ),
+    ] = "",
+    condition: Annotated[str, typer.Option(help="Condition text for the policy.", show_default="the bundle's")] = "",
+    cfg_beta: Annotated[
+        float, typer.Option(help="Weight of classifier-free guidance.", show_default="the bundle's")
+    ] = -1.0,
     domain: Annotated[
         int | None, typer.Option(min=0, max=232, help="ROS domain.", show_default="ROS_DOMAIN_ID")
     ] = None,
@@ -134,6 +144,9 @@ def deploy(
         demonstrations=demonstrations,
         cameras=tuple(name for name in cameras.split(",") if name),
         device=device,
+        join=join,
+        condition=condition,
+        cfg_beta=cfg_beta,
         domain=domain,
         pedals=pedals,
         joys=joys,

@@ -167,7 +167,13 @@ def _stack(settings: Settings) -> list[NodeSpec]:
         }
         nodes.append(_node("rove_hil", "rove_hil", "retarget_node", Phase.STACK, parameters, **again))
     if settings.policy is not None and not settings.demonstrations:
-        parameters = robot | {"bundle": str(settings.policy), "device": settings.device}
+        parameters = robot | {
+            "bundle": str(settings.policy),
+            "device": settings.device,
+            "join": settings.join,
+            "condition": settings.condition,
+            "cfg_beta": settings.cfg_beta,
+        }
         nodes.append(_node("rove_hil", "rove_inference", "policy_node", Phase.STACK, parameters, **again))
     return nodes
 

@@ -41,6 +41,8 @@ class Settings:
         guard: "self_collision" slows and holds what would run the robot into itself; "off".
         workspace: YAML file of where the palms may be; "" for anywhere.
         instruction: what the policy is told; "" for the task's usual one.
+        join: how a chunk joins the one before. condition: condition text of the policy. cfg_beta: guidance weight.
+            "" and below 0: as the bundle says.
         out_dir: the session's folder.
         speed: simulated seconds per second.
         start_stages: attempts per start stage, "0:5,2:3", instead of `start_stage` and `episodes`; "" for those.
@@ -71,6 +73,9 @@ class Settings:
     demonstrations: bool = False
     cameras: tuple[str, ...] = ("head",)
     device: str = "cpu"
+    join: str = ""
+    condition: str = ""
+    cfg_beta: float = -1.0
     domain: int = 0
     pedals: tuple[str, ...] = ()
     joys: tuple[str, ...] = ()
@@ -132,6 +137,9 @@ class Settings:
                 demonstrations=text["demonstrations"].lower() == "true",
                 cameras=_list(text["cameras"]),
                 device=text["device"],
+                join=text["join"],
+                condition=text["condition"],
+                cfg_beta=float(text["cfg_beta"]),
                 domain=domain_id(),
                 pedals=_list(text["pedals"]),
                 joys=_list(text["joys"]),
@@ -192,6 +200,9 @@ ARGUMENTS: Mapping[str, tuple[str, str]] = {
     "demonstrations": ("false", "the operator does the whole task"),
     "cameras": ("head", "cameras to run and record, comma-separated"),
     "device": ("cpu", "where the policy runs: cpu or cuda"),
+    "join": ("", "how a chunk joins the one before: replace, blend, ensemble or rtc; empty: as the bundle says"),
+    "condition": ("", "condition text for the policy; empty: the bundle's"),
+    "cfg_beta": ("-1", "classifier-free guidance weight; below 0: the bundle's"),
     "pedals": ("", "pedals of the mapping that people press, NAME or NAME=PATH, comma-separated"),
     "joys": ("", "controllers of the mapping that people press, NAME or NAME=TOPIC, comma-separated"),
     "mapping": ("", "what keys, pedals and buttons mean (YAML); empty: as shipped"),
