@@ -6,11 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 from rove_core.errors import BundleError
 from rove_core.joint_space import JointSpace
-from rove_hil.cli.main import run
 from rove_inference.bundle import load_bundle
 from rove_inference.export import export_bundle
 from rove_inference.observation import Observation
