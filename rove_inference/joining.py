@@ -46,9 +46,9 @@ class Joined:
 
 
 class Joiner:
-    """Joins the chunks of one epoch.
+    """Joins the chunks of one epoch: what was said before another began is never continued.
 
-    The first chunk after `restart` is published as it is, and so is one that comes when the chunk before is spent.
+    The first chunk is published as it is, and so is one that comes when the chunk before is spent.
     An answer that is dropped leaves no trace: only what `published` is told counts.
     """
 
@@ -58,11 +58,6 @@ class Joiner:
         self._execute = execute
         self._answers: deque[Chunk] = deque(maxlen=ENSEMBLE_CHUNKS)
         self._in_force: Chunk | None = None
-
-    def restart(self) -> None:
-        """Another epoch began, or somebody else drove: nothing of before is continued."""
-        self._answers.clear()
-        self._in_force = None
 
     def prefix(self, observation_ns: int, horizon: int, dt_s: float, frozen: int) -> Prefix | None:
         """What a policy that is asked now should continue; None when there is nothing, or when it need not.

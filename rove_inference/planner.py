@@ -27,6 +27,8 @@ class Authority:
         epoch: of the mode; a chunk of another epoch is worthless.
         episode_id: the open attempt. instruction: what the policy is told in it.
         since_ns: when this mode began, ROS clock [ns]; older observations are not used.
+        alone: nobody else drives. What an operator adds to a chunk counts from that chunk's observation on, so a chunk
+            that repeats the one before would take back what he did since.
     """
 
     active: bool = False
@@ -34,6 +36,7 @@ class Authority:
     episode_id: str = ""
     since_ns: int = 0
     instruction: str = ""
+    alone: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +137,12 @@ class Planner:
         self.scheduler = ReplanScheduler(
             spec.dt_s, spec.execute, spec.horizon, self._choices.margin_s, policy.warm_up_ms * 1e-3
         )
-        self._joiner = Joiner(self._choices.join or spec.join, spec.execute)
+        self._joiner = self._new_joiner()
+
+    def _new_joiner(self) -> Joiner:
+        spec = self.policy.bundle.spec
+        method = self._choices.join or spec.join
+        return Joiner(method if self.authority.alone else "replace", spec.execute)
 
     @property
     def stalls(self) -> int:
@@ -143,12 +151,13 @@ class Planner:
 
     def set_authority(self, authority: Authority) -> None:
         """Take a mode; a new epoch starts planning anew."""
-        if authority.epoch != self.authority.epoch:
+        begins = authority.epoch != self.authority.epoch
+        self.authority = authority
+        if begins:
             self.scheduler.restart()
-            self._joiner.restart()
+            self._joiner = self._new_joiner()
             self._used_ns = -1  # `since_ns` says what is new; a simulation may have been reset to earlier times
             self.trouble = ""
-        self.authority = authority
 
     def swap(self, policy: Policy) -> bool:
         """Use another policy from now on. False, and nothing changed, while this one moves the robot."""

@@ -100,13 +100,6 @@ def test_only_rtc_asks_the_policy_to_continue() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_after_a_restart_nothing_of_before_is_left(method: JoinName) -> None:
-    joiner = joiner_with(method, chunk(0, constant(0)))
-    joiner.restart()
-    np.testing.assert_array_equal(joined(joiner, chunk(1000, constant(1.0)), 1200, frozen=3), 1.0)
-
-
-@pytest.mark.parametrize("method", METHODS)
 def test_an_answer_that_was_not_published_leaves_no_trace(method: JoinName) -> None:
     joiner = Joiner(method, EXECUTE)
     joined(joiner, chunk(0, constant(0)), 100)

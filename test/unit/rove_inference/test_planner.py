@@ -157,6 +157,19 @@ def test_an_epoch_begins_without_anything_of_the_one_before(tiny: Path, space: J
     assert request.query.prefix is None
 
 
+@pytest.mark.parametrize("join", ["blend", "ensemble", "rtc"])
+def test_while_an_operator_adds_to_the_chunks_each_says_what_the_policy_said(
+    tiny: Path, space: JointSpace, join: str
+) -> None:
+    table = Table(tiny, space, join=join)
+    table.planner.set_authority(Authority(True, 2, "attempt", 0, alone=False))
+    table.answer(table.ask(10, 20), 30)
+    answer = table.answer(table.ask(510, 520), 530, offset=0.2)
+    assert answer is not None
+    assert answer.join == "replace"
+    np.testing.assert_array_equal(answer.chunk.positions, answer.prediction.positions)
+
+
 def test_the_way_to_join_is_the_bundles_unless_the_deployment_says_otherwise(
     edited: object, tiny: Path, space: JointSpace
 ) -> None:
