@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -14,7 +15,11 @@ import yaml
 
 from rove_core.errors import BundleError, PolicyError
 from rove_core.joint_space import JointSpace
+from rove_inference.backends import Array, TensorInfo
+from rove_inference.backends.onnx import OnnxBackend
+from rove_inference.bundle import load_bundle
 from rove_inference.decoders.prefix import Prefix
+from rove_inference.decoders.spec import AdapterSpec
 from rove_inference.observation import Observation
 from rove_inference.policy import Policy, Query
 
@@ -108,6 +113,30 @@ def test_base_residual_and_gate_add_up_to_the_chunk(bundles: Path, space: JointS
     np.testing.assert_allclose(prediction.residual, 0.15 * make.STD_RAD * np.tanh(normalised), atol=1e-6)
     np.testing.assert_allclose(prediction.gate, 1 / (1 + np.exp(-normalised.mean(axis=1))), atol=1e-5)
     assert 0 < np.abs(prediction.residual).max() <= 0.15 * make.STD_RAD
+
+
+def test_an_adapter_under_guidance_sees_the_condition_and_not_the_negative(bundles: Path, space: JointSpace) -> None:
+    class Asking:
+        inputs = {"condition": TensorInfo((None,), np.dtype(np.int64))}
+        outputs = {
+            "residual": TensorInfo((None, make.HORIZON, space.dim), np.dtype(np.float32)),
+            "gate": TensorInfo((None, make.HORIZON), np.dtype(np.float32)),
+        }
+        told: list[int] = []  # noqa: RUF012
+
+        def run(self, tensors: Mapping[str, Array]) -> dict[str, Array]:
+            self.told += tensors["condition"].tolist()
+            return {name: np.zeros((1, *info.shape[1:]), np.float32) for name, info in self.outputs.items()}
+
+    bundle = load_bundle(bundles / "flow", space)
+    adapter = AdapterSpec(backend="onnx", model="adapter.onnx")
+    bundle = replace(bundle, spec=bundle.spec.model_copy(update={"adapter": adapter}))
+    encoder, head = (OnnxBackend(bundle.path / file) for file in ("encoder.onnx", "model.onnx"))
+    asking = Asking()
+    policy = Policy(bundle, head, space, [encoder], asking)
+    asking.told.clear()
+    policy.predict(seen(space), replace(GOOD, cfg_beta=2.0))
+    assert asking.told == [make.CONDITIONS.index("good")]
 
 
 def test_ddim_ends_near_the_data(bundles: Path, space: JointSpace) -> None:

@@ -6,7 +6,6 @@ import pytest
 from rove_inference.decoders import consistency
 from rove_inference.decoders.inpainting import Known
 
-LEVELS = consistency.noise_levels(4, 0.002, 80.0, 7.0)
 SHAPE = (30, 4)
 
 
@@ -42,6 +41,18 @@ def test_one_step_evaluates_once_at_the_greatest_level_on_its_noise() -> None:
     ((x, sigma),) = seen
     assert sigma == pytest.approx(80.0)
     assert x.std() == pytest.approx(80.0, rel=0.03)
+
+
+def test_a_further_step_adds_the_noise_that_brings_a_clean_chunk_to_its_level() -> None:
+    """A clean chunk holds noise of the least level already: variances add up to sigma squared."""
+    spreads = []
+
+    def clean(x: np.ndarray, sigma: float) -> np.ndarray:
+        spreads.append(x.std())
+        return np.zeros_like(x)
+
+    consistency.sample(clean, np.random.default_rng(0), (500, 100), np.array([5.0, 1.5, 1.0]))
+    np.testing.assert_allclose(spreads, [5.0, np.sqrt(1.5**2 - 1.0**2)], rtol=0.02)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 5])
