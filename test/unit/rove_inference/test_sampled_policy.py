@@ -50,6 +50,23 @@ def bundles(tmp_path_factory: pytest.TempPathFactory, space: JointSpace) -> Path
     return root
 
 
+class Asking:
+    """An adapter that does nothing and remembers the conditions it was told."""
+
+    def __init__(self, dim: int) -> None:
+        real, number = np.dtype(np.float32), np.dtype(np.int64)
+        self.inputs = {"condition": TensorInfo((None,), number)}
+        self.outputs = {
+            "residual": TensorInfo((None, make.HORIZON, dim), real),
+            "gate": TensorInfo((None, make.HORIZON), real),
+        }
+        self.told: list[int] = []
+
+    def run(self, tensors: Mapping[str, Array]) -> dict[str, Array]:
+        self.told += tensors["condition"].tolist()
+        return {name: np.zeros((1, *info.shape[1:]), np.float32) for name, info in self.outputs.items()}
+
+
 def seen(space: JointSpace, brightness: int = 255) -> Observation:
     return Observation(0, 0, space.home, {"head": np.full((12, 16, 3), brightness, np.uint8)})
 
@@ -116,23 +133,11 @@ def test_base_residual_and_gate_add_up_to_the_chunk(bundles: Path, space: JointS
 
 
 def test_an_adapter_under_guidance_sees_the_condition_and_not_the_negative(bundles: Path, space: JointSpace) -> None:
-    class Asking:
-        inputs = {"condition": TensorInfo((None,), np.dtype(np.int64))}
-        outputs = {
-            "residual": TensorInfo((None, make.HORIZON, space.dim), np.dtype(np.float32)),
-            "gate": TensorInfo((None, make.HORIZON), np.dtype(np.float32)),
-        }
-        told: list[int] = []  # noqa: RUF012
-
-        def run(self, tensors: Mapping[str, Array]) -> dict[str, Array]:
-            self.told += tensors["condition"].tolist()
-            return {name: np.zeros((1, *info.shape[1:]), np.float32) for name, info in self.outputs.items()}
-
     bundle = load_bundle(bundles / "flow", space)
     adapter = AdapterSpec(backend="onnx", model="adapter.onnx")
     bundle = replace(bundle, spec=bundle.spec.model_copy(update={"adapter": adapter}))
     encoder, head = (OnnxBackend(bundle.path / file) for file in ("encoder.onnx", "model.onnx"))
-    asking = Asking()
+    asking = Asking(space.dim)
     policy = Policy(bundle, head, space, [encoder], asking)
     asking.told.clear()
     policy.predict(seen(space), replace(GOOD, cfg_beta=2.0))
