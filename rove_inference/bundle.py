@@ -238,21 +238,27 @@ class Bundle:
 
 
 def load_bundle(path: str | Path, space: JointSpace) -> Bundle:
-    """Read a bundle and hold it against the robot. Does not open the model.
+    """Read a bundle and hold it against the robot and its own hashes. Does not open the model.
 
     Raises:
         BundleError: no bundle there, or a file is missing or changed, or it is for another robot.
         JointNameError: state or action joints are not the robot's.
     """
+    bundle = read_bundle(path, space)
+    for file, expected in bundle.spec.files.items():
+        _verify(bundle.path, file, expected)
+    return bundle
+
+
+def read_bundle(path: str | Path, space: JointSpace) -> Bundle:
+    """As `load_bundle`, without a look at the files: for whoever lets another process load them.
+
+    Raises:
+        BundleError: no bundle there, or it is for another robot.
+        JointNameError: state or action joints are not the robot's.
+    """
     folder = Path(path)
-    if not folder.is_dir():
-        raise BundleError(f"no policy bundle at '{path}'", f"a bundle is a folder that holds {SPEC_FILE}")
-    try:
-        spec = load_yaml(PolicySpec, folder / SPEC_FILE)
-    except ConfigError as error:
-        raise BundleError(str(error), "docs/reference/policy-bundle.md describes the file") from None
-    for file, expected in spec.files.items():
-        _verify(folder, file, expected)
+    spec = read_spec(folder)
     if spec.robot != space.robot:
         raise BundleError(f"bundle '{folder.name}' is for robot '{spec.robot}', this is '{space.robot}'")
     return Bundle(
@@ -262,6 +268,16 @@ def load_bundle(path: str | Path, space: JointSpace) -> Bundle:
         state_order=np.argsort(space.order_of(spec.state.names)),
         action_order=space.order_of(spec.action.names),
     )
+
+
+def read_spec(folder: Path) -> PolicySpec:
+    """`policy.yaml` of a bundle. Raises BundleError when it is not there or cannot be used."""
+    if not folder.is_dir():
+        raise BundleError(f"no policy bundle at '{folder}'", f"a bundle is a folder that holds {SPEC_FILE}")
+    try:
+        return load_yaml(PolicySpec, folder / SPEC_FILE)
+    except ConfigError as error:
+        raise BundleError(str(error), "docs/reference/policy-bundle.md describes the file") from None
 
 
 def write_bundle(folder: str | Path, spec: PolicySpec) -> Path:

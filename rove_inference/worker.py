@@ -50,6 +50,7 @@ class PolicyWorker:
         self._arrived = False
         self._closing = False
         self._thread: threading.Thread | None = None
+        self._retired: list[Policy] = []
         self.model_ms = RunningQuantile(window=STATISTICS_WINDOW)
         self.overhead_ms = RunningQuantile(window=STATISTICS_WINDOW)
 
@@ -102,9 +103,16 @@ class PolicyWorker:
                 self._changed.notify()
 
     def swap(self, policy: Policy) -> bool:
-        """Use another policy from now on. False, and nothing changed, while this one moves the robot."""
+        """Use another policy from now on. False, and nothing changed, while this one moves the robot.
+
+        The one before is closed in the worker's thread, which may still be asking it.
+        """
         with self._changed:
-            return self._planner.swap(policy)
+            before = self._planner.policy
+            if not self._planner.swap(policy):
+                return False
+            self._retired.append(before)
+            return True
 
     def values(self) -> dict[str, object]:
         """Figures for the diagnostics."""
@@ -134,6 +142,9 @@ class PolicyWorker:
                 self._arrived = False
                 started = time.perf_counter_ns()
                 request = self._request()
+                retired, self._retired = self._retired, []
+            while retired:
+                retired.pop().close()
             if request is not None:
                 self._plan(request, started)
 

@@ -8,8 +8,7 @@ from typing import Any
 
 import typer
 
-from rove_core.config import load_yaml
-from rove_core.errors import BundleError, ConfigError
+from rove_core.errors import ConfigError
 from rove_core.joint_space import JointSpace
 from rove_inference.cli.arguments import EXIT_PROBLEMS, AsJson, BundleFolder
 
@@ -36,14 +35,9 @@ def describe(folder: Path) -> dict[str, Any]:
     Raises:
         BundleError: no bundle there, or its `policy.yaml` cannot be used.
     """
-    from rove_inference.bundle import SPEC_FILE, PolicySpec, file_sha256
+    from rove_inference.bundle import SPEC_FILE, file_sha256, read_spec
 
-    if not folder.is_dir():
-        raise BundleError(f"no policy bundle at '{folder}'", f"a bundle is a folder that holds {SPEC_FILE}")
-    try:
-        spec = load_yaml(PolicySpec, folder / SPEC_FILE)
-    except ConfigError as error:
-        raise BundleError(str(error), "docs/reference/policy-bundle.md describes the file") from None
+    spec = read_spec(folder)
     sha256 = file_sha256(folder / SPEC_FILE)
     content = spec.model_dump(mode="json", exclude_defaults=True)
     return {

@@ -16,6 +16,7 @@ from rove_core.modes import Mode
 from rove_core.ros import stamps, topics
 from rove_core.ros.node import ERROR, OK, WARN, RoveNode
 from rove_core.ros.node import main as run
+from rove_inference.isolation import load_policy
 from rove_inference.observation import ObservationBuffer
 from rove_inference.planner import Answer, Authority
 from rove_inference.policy import Policy
@@ -45,7 +46,7 @@ class PolicyNode(RoveNode):
         self._space = JointSpace.load(parameters.robot)
         self._joint_names: tuple[str, ...] = ()
         self._joint_order = np.arange(self._space.dim)
-        policy = Policy.load(parameters.bundle, self._space, parameters.device, parameters.threads)
+        policy = self._open(parameters.bundle)
         self._cameras = tuple(camera.name for camera in policy.bundle.spec.cameras)
         self._choices = parameters.choices()
         self._choices.check(policy.bundle.spec)
@@ -120,9 +121,11 @@ class PolicyNode(RoveNode):
         if self._swaps is not None:
             self._swaps.set_mode(msg)
         if self._worker is not None:
-            active = Mode.from_number(msg.mode) is Mode.ROLLOUT or msg.policy_runs
+            alone = Mode.from_number(msg.mode) is Mode.ROLLOUT
             since_ns = stamps.to_ns(msg.since)
-            self._worker.set_authority(Authority(active, msg.epoch, msg.episode_id, since_ns, msg.instruction))
+            self._worker.set_authority(
+                Authority(alone or msg.policy_runs, msg.epoch, msg.episode_id, since_ns, msg.instruction, alone)
+            )
 
     # Out
 
@@ -131,10 +134,18 @@ class PolicyNode(RoveNode):
 
     def _load(self, path: Path) -> Policy:
         """Another policy for a swap; in a thread of its own."""
-        policy = Policy.load(path, self._space, self._parameters.device, self._parameters.threads)
-        check_cameras(policy, self._cameras)
-        self._choices.check(policy.bundle.spec)
+        policy = self._open(path)
+        try:
+            check_cameras(policy, self._cameras)
+            self._choices.check(policy.bundle.spec)
+        except RoveError:
+            policy.close()
+            raise
         return policy
+
+    def _open(self, path: str | Path) -> Policy:
+        given = self._parameters
+        return load_policy(path, self._space, given.robot, given.device, given.threads)
 
     # Diagnostics
 

@@ -99,10 +99,7 @@ class SwapService:
             check_mode(Mode.from_number(self._mode.mode))
             path = Path(request.bundle_path) if request.bundle_path else self._offered()
             asked = str(path)
-            policy = await self._finished(self._loader.begin(path))
-            check_mode(Mode.from_number(self._mode.mode))
-            if not self._worker.swap(policy):
-                raise PolicyError("the policy moves the robot")
+            self._switch(await self._finished(self._loader.begin(path)))
             response.accepted = True
         except RoveError as error:
             response.reason = f"{error}" + (f" ({error.hint})" if error.hint else "")
@@ -115,6 +112,16 @@ class SwapService:
             self._node.get_logger().warning(f"no swap to '{asked}': {response.reason}")
             self._tell(SWAPPED_EVENT, response.reason, facts, accepted=False)
         return response
+
+    def _switch(self, policy: Policy) -> None:
+        """Put a loaded policy in force. Raises PolicyError when the mode does not allow that any more."""
+        try:
+            check_mode(Mode.from_number(self._mode.mode))
+            if not self._worker.swap(policy):
+                raise PolicyError("the policy moves the robot")
+        except PolicyError:
+            policy.close()
+            raise
 
     def _offered(self) -> Path:
         offers = self._last.besides(self._running)
