@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import os
+import runpy
 import shutil
 import signal
 import subprocess
@@ -25,6 +26,8 @@ from sensor_msgs.msg import Image, JointState
 
 from rove_core.joint_space import JointSpace
 from rove_core.ros import stamps, topics
+from rove_inference.observation import Observation
+from rove_inference.policy import Policy, Query
 
 TINY = Path(__file__).parents[1] / "data" / "bundles" / "tiny"
 SPACE = JointSpace.load("iron_r01")
@@ -238,6 +241,47 @@ def test_the_diagnostics_say_how_late_the_policy_is(robot: Robot) -> None:
     assert int(values["delay_estimate_steps"]) >= 1
     assert int(values["chunks"]) >= 3
     assert {"stalls", "skipped", "clipped", "dropped_epoch", "latency_estimate_ms"} <= values.keys()
+
+
+MAKER = runpy.run_path(str(TINY.parent / "make_sampled.py"))
+
+
+def test_a_sampled_chunk_can_be_computed_again_from_what_it_says(robot: Robot, tmp_path: Path) -> None:
+    bundle = MAKER["flow"](tmp_path / "flow", SPACE)
+    process = start(bundle, tmp_path / "policy_node.log", "cfg_beta:=1.5", "seed:=40")
+    try:
+        robot.wait_ready()
+        robot.set_mode(ControlMode.MODE_ROLLOUT)
+        robot.wait(lambda: len(robot.chunks) >= 2, "two chunks")
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(DEADLINE_S) == 0
+    policy = Policy.load(bundle, SPACE)
+    observation = Observation(0, 0, SPACE.home, {"head": np.full((48, 64, 3), WHITE, np.uint8)})
+    for chunk in robot.chunks[:2]:
+        assert (chunk.decoder, chunk.decoder_steps, chunk.condition, chunk.cfg_beta) == ("flow", 20, "good", 1.5)
+        query = Query(condition=chunk.condition, cfg_beta=chunk.cfg_beta, seed=chunk.seed)
+        again = policy.predict(observation, query).positions
+        np.testing.assert_allclose(np.array(chunk.data).reshape(again.shape), again, atol=1e-6)
+    assert robot.chunks[1].seed == robot.chunks[0].seed + 1
+
+
+def test_what_an_adapter_did_is_in_the_chunk(robot: Robot, tmp_path: Path) -> None:
+    bundle = MAKER["consistency"](tmp_path / "adapted", SPACE, adapter_gain=1.0)
+    process = start(bundle, tmp_path / "policy_node.log")
+    try:
+        robot.wait_ready()
+        robot.set_mode(ControlMode.MODE_ROLLOUT)
+        robot.wait(lambda: robot.chunks, "a chunk")
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(DEADLINE_S) == 0
+    chunk = robot.chunks[0]
+    assert (chunk.decoder, chunk.decoder_steps) == ("consistency", 1)
+    base, residual = (np.array(part).reshape(chunk.horizon, chunk.dim) for part in (chunk.base, chunk.residual))
+    made = SPACE.clip(base + np.array(chunk.gate)[:, None] * residual)
+    np.testing.assert_allclose(np.array(chunk.data).reshape(made.shape), made, atol=1e-6)
+    assert np.abs(residual).max() > 0
 
 
 @pytest.mark.parametrize(
