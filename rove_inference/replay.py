@@ -72,10 +72,16 @@ def replay(policy: Policy, episode: RecordedEpisode, query: Query, max_age_s: fl
         raise EpisodeError(f"{episode.path.name}: nobody moved the robot in it, there is nothing to compare with")
     done = Replay()
     for segment in segments:
-        for row in range(*segment, every):
-            observation = episode.observation(row, cameras, max_age_s)
+        row, stop = segment
+        while row < stop:
+            asked = row
+            row += every
+            observation = episode.observation(asked, cameras, max_age_s)
             if isinstance(observation, Missing):
                 done.unanswered[observation.reason] += 1
+                continue
+            if observation.oldest_ns < episode.t_ros_ns[segment[0]]:
+                row = asked + 1  # as on the robot: nothing that was seen before the robot was handed over
                 continue
             try:
                 prediction = policy.predict(observation, query)
@@ -85,8 +91,8 @@ def replay(policy: Policy, episode: RecordedEpisode, query: Query, max_age_s: fl
             times_ns = observation.stamp_ns + offsets_ns
             done.answers.append(
                 Answered(
-                    row,
-                    Source(int(episode.control[row])),
+                    asked,
+                    Source(int(episode.control[asked])),
                     (times_ns - episode.t_ros_ns[0]) * 1e-9,
                     prediction.positions.astype(np.float64),
                     episode.commands(segment, times_ns),
