@@ -94,6 +94,9 @@ class Model:
         spec = self._spec
         if spec.conditions and condition not in spec.conditions:
             raise PolicyError(f"unknown condition '{condition}', {nearest(condition, spec.conditions)}")
+        if condition and signature.CONDITION not in self._stages.inputs:
+            # It would be recorded with the chunk as if it had been heard.
+            raise PolicyError(f"condition '{condition}': no network of the bundle takes one")
         if spec.guidance is not None:
             return guidance.conditions(beta, spec.guidance.negative, condition)
         if beta != 1.0:

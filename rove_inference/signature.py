@@ -63,7 +63,7 @@ def check(bundle: Bundle, stages: Stages, adapter: Backend | None) -> None:
     chunk = TensorInfo((1, spec.horizon, dim), _FLOAT)
     known = observed(spec, dim)
     needed = set(known) - {PROMPT, CONDITION}
-    if spec.guidance is not None:
+    if spec.guidance is not None or spec.condition:
         needed.add(CONDITION)
     if spec.sampler is not None:
         known |= {NOISY: chunk, TIME: TensorInfo((1,), _FLOAT)}

@@ -207,7 +207,7 @@ def test_a_bundle_is_swapped_while_paused_and_refused_while_it_moves_the_robot(r
 
 def test_a_chunk_says_how_it_came_about_and_rtc_continues_the_one_before(robot: Robot, tmp_path: Path) -> None:
     latency = "sensor_latency:=[head=0.02, joints=0.001]"
-    process = start(TINY, tmp_path / "policy_node.log", "join:=rtc", "condition:=tidy", latency)
+    process = start(TINY, tmp_path / "policy_node.log", "join:=rtc", latency)
     try:
         robot.wait_ready()
         robot.set_mode(ControlMode.MODE_ROLLOUT)
@@ -217,7 +217,7 @@ def test_a_chunk_says_how_it_came_about_and_rtc_continues_the_one_before(robot: 
         assert process.wait(DEADLINE_S) == 0
     first, second = robot.chunks[:2]
     assert (second.backend, second.decoder, second.decoder_steps) == ("onnx", "direct", 1)
-    assert (second.join, second.condition, second.cfg_beta, second.round_trip_ms) == ("rtc", "tidy", 1.0, 0.0)
+    assert (second.join, second.condition, second.cfg_beta, second.round_trip_ms) == ("rtc", "", 1.0, 0.0)
     assert first.frozen == 0
     assert 1 <= second.frozen < 16
     # The robot executes these while the model thinks: they are where the chunk before passes at their times.

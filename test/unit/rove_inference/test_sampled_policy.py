@@ -182,6 +182,11 @@ def test_a_condition_that_was_never_taught_is_refused_with_the_nearest(bundles: 
     assert "did you mean 'good'?" in str(caught.value)
 
 
+def test_a_condition_that_no_network_hears_is_refused(bundles: Path, space: JointSpace) -> None:
+    with pytest.raises(PolicyError, match="condition 'good': no network of the bundle takes one"):
+        Policy.load(bundles / "plain", space).predict(seen(space), Query(condition="good"))
+
+
 def test_guidance_without_a_negative_is_refused(bundles: Path, space: JointSpace) -> None:
     with pytest.raises(PolicyError, match="guidance weight 2: the bundle has no negative condition"):
         Policy.load(bundles / "plain", space).predict(seen(space), Query(cfg_beta=2.0))
@@ -216,6 +221,7 @@ def edited(folder: Path, to: Path, **values: Any) -> Path:
         ("flow", {"decoder": "direct", "flow": None, "guidance": None}, "unknown input 'x'"),
         ("flow", {"horizon": 30}, r"input 'x' is float32 \(any, 20, 50\), expected float32 \(1, 30, 50\)"),
         ("diffusion", {"guidance": {"negative": ""}}, "no input 'condition'"),
+        ("diffusion", {"condition": "good"}, "no input 'condition'"),
         ("diffusion", {"diffusion": {"predicts": "v"}}, r"no output 'v' \(it has epsilon\)"),
         ("diffusion", {"encoders": None}, "unknown input 'goal'"),
     ],
