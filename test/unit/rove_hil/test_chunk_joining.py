@@ -45,7 +45,7 @@ def chunks(bench: Any, method: JoinName) -> Iterator[Chunk]:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_no_chunk_yanks_the_target_however_it_joins(bench: Any, method: JoinName) -> None:
-    """Chunks disagree by 120 mrad; the target moves no more than 3 mrad in a tick, 1 of which is its own speed."""
+    """Chunks disagree by 120 mrad; the target moves no more than 4 mrad in a tick, 1 of which is its own speed."""
     joint = SPACE.index("left_shoulder_pitch")
     bench.say(Mode.ROLLOUT, 1)
     targets: list[float] = []
@@ -58,7 +58,7 @@ def test_no_chunk_yanks_the_target_however_it_joins(bench: Any, method: JoinName
                 targets.append(decision.target[joint])
             bench.say(Mode.ROLLOUT, 1)
     steps = np.abs(np.diff(targets))
-    assert steps.max() < 0.0035
+    assert steps.max() < 0.004
     bench.check_limits()
 
 

@@ -143,8 +143,8 @@ def test_rtc_freezes_what_is_executed_meanwhile_and_the_chunk_says_so(tiny: Path
     assert request.query.prefix.frozen == 4  # 100 ms at 30 Hz, and the step that is under way
     second = table.answer(request, 600, offset=0.2)
     assert second is not None
-    assert second.frozen == 4
-    np.testing.assert_array_equal(second.chunk.positions[:4], first.chunk.positions[15:19])
+    assert second.frozen == 5
+    np.testing.assert_array_equal(second.chunk.positions[:5], first.chunk.positions[15:20])
     np.testing.assert_allclose(second.chunk.positions[-1], space.home + 0.2, atol=1e-6)
 
 
