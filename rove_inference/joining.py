@@ -85,7 +85,7 @@ class Joiner:
             kept = prefix.frozen
             return Joined(np.concatenate([prefix.actions[:kept], answer.positions[kept:]]), kept)
         if prefix is not None:
-            return _continued(prefix, answer, ready_ns, self._execute)
+            return _continued(prefix, answer, ready_ns)
         if self.method == "blend" and self._in_force is not None:
             return Joined(_blended(self._in_force, answer, ready_ns, self._execute), 0)
         if self.method == "ensemble" and self._answers:
@@ -117,15 +117,14 @@ def on_grid(chunk: Chunk, start_ns: int, horizon: int, dt_s: float) -> tuple[Flo
     return positions.astype(np.float32), int(np.count_nonzero(place <= last + 1e-6))
 
 
-def _continued(prefix: Prefix, answer: Chunk, ready_ns: int, execute: int) -> Joined:
+def _continued(prefix: Prefix, answer: Chunk, ready_ns: int) -> Joined:
     """For a policy that cannot be guided. It is mixed afterwards, so no estimate is needed: what was executed is known.
 
-    The step under way is frozen together with the one it leads to. The newest observation is heeded in full after
-    `execute` steps more; a network that cannot adapt the rest to the beginning gains nothing from a longer overlap.
+    The step under way is frozen together with the one it leads to.
     """
     covered = int(np.count_nonzero(prefix.weights))
     frozen = min(max(answer.step_at(ready_ns), 0) + 2, covered)
-    share = soft_weights(answer.horizon, frozen, min(covered, frozen + execute))[:, None]
+    share = soft_weights(answer.horizon, frozen, covered)[:, None]
     return Joined((prefix.actions * share + answer.positions * (1 - share)).astype(np.float32), frozen)
 
 
