@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ END_S = 5.0
 POLL_S = 1.0
 
 
-def load_policy(path: str | Path, space: JointSpace, robot: str, device: str = "cpu", threads: int = 1) -> Policy:
+def load_policy(path: str | Path, space: JointSpace, robot: str, placement: Placement = Placement()) -> Policy:  # noqa: B008
     """Load the bundle at `path`, in a process of its own when it needs one.
 
     Args:
@@ -49,10 +49,9 @@ def load_policy(path: str | Path, space: JointSpace, robot: str, device: str = "
     Raises:
         BundleError, JointNameError, PolicyError, ConfigError: as of Policy.load.
     """
-    placement = Placement(device, threads)
     bundle = read_bundle(path, space)
     if not needs_own_process(bundle.spec, placement):
-        return Policy.load(path, space, device, threads)
+        return Policy.load(path, space, placement.device, placement.threads, placement.cpus)
     return isolate(bundle, space, robot, placement)
 
 
@@ -70,7 +69,7 @@ def isolate(bundle: Bundle, space: JointSpace, robot: str, placement: Placement)
     Raises:
         BundleError: what was wrong with the bundle there. PolicyError: the process ended, or does not answer.
     """
-    process = _Process(_Task(str(bundle.path.absolute()), robot, placement.device, placement.threads))
+    process = _Process(_Task(str(bundle.path.absolute()), robot, **asdict(placement)))
     try:
         process.wait_ready()
         return IsolatedPolicy(bundle, process, space)
@@ -120,6 +119,7 @@ class _Task:
     robot: str
     device: str
     threads: int
+    cpus: Sequence[int]
 
 
 class _Process:
@@ -198,7 +198,9 @@ def main(arguments: list[str]) -> int:
     with os.fdopen(int(arguments[2]), "w", encoding="utf-8") as report:
         try:
             space = JointSpace.load(task.robot)
-            policy = Policy.load(task.bundle, space, task.device, task.threads)
+            placement = Placement(task.device, task.threads, tuple(task.cpus))
+            placement.pin_thread()  # and with it every thread that starts from here on
+            policy = Policy.load(task.bundle, space, placement.device, placement.threads, placement.cpus)
             server = PolicyServer(policy, space, url)
         except RoveError as error:
             _say(report, {"error": str(error), "hint": error.hint})

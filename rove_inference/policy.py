@@ -81,7 +81,13 @@ class Prediction:
 
 
 class Policy:
-    """Answers observations with chunks. One thread at a time."""
+    """Answers observations with chunks. One thread at a time.
+
+    Attributes:
+        placement: where its networks run; the thread that asks it should be on these cores too.
+    """
+
+    placement = Placement()
 
     def __init__(
         self,
@@ -126,7 +132,9 @@ class Policy:
         spec = bundle.spec
         encoders = [open_network(bundle, network, placement) for network in spec.encoders]
         adapter = open_network(bundle, spec.adapter, placement) if spec.adapter else None
-        return cls(bundle, open_network(bundle, spec, placement), space, encoders, adapter)
+        policy = cls(bundle, open_network(bundle, spec, placement), space, encoders, adapter)
+        policy.placement = placement
+        return policy
 
     def values(self) -> Mapping[str, object]:
         """For the diagnostics: what there is to say of this policy beside its id and its times."""

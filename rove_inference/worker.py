@@ -134,6 +134,7 @@ class PolicyWorker:
         return values
 
     def _run(self) -> None:
+        self.policy.placement.pin_thread()  # it evaluates the networks itself
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._closing or self._arrived, timeout=IDLE_POLL_S)

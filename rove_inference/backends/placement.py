@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from rove_core.errors import ConfigError
 
 DEVICE = re.compile(r"(cpu|cuda|tensorrt)(?::(\d+))?")
+CORES = re.compile(r"(\d+)(?:-(\d+))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,17 @@ class Placement:
         if unknown:
             usable = ", ".join(map(str, sorted(os.sched_getaffinity(0))))
             raise ConfigError(f"cpus {sorted(unknown)}: this process may use {usable}")
+
+    @classmethod
+    def parse(cls, device: str = "cpu", threads: int = 1, cpus: str = "") -> Placement:
+        """From text: `cpus` as taskset writes them, "1,3-5"; "" leaves all. Raises ConfigError."""
+        cores: list[int] = []
+        for part in filter(None, cpus.split(",")):
+            match = CORES.fullmatch(part.strip())
+            if match is None:
+                raise ConfigError(f"cpus '{cpus}': expected numbers and ranges of cores, as in 1,3-5")
+            cores += range(int(match[1]), int(match[2] or match[1]) + 1)
+        return cls(device, threads, tuple(cores))
 
     @property
     def kind(self) -> str:

@@ -145,7 +145,7 @@ class PolicyNode(RoveNode):
 
     def _open(self, path: str | Path) -> Policy:
         given = self._parameters
-        return load_policy(path, self._space, given.robot, given.device, given.threads)
+        return load_policy(path, self._space, given.robot, given.placement())
 
     # Diagnostics
 

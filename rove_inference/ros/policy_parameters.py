@@ -9,6 +9,7 @@ from pydantic import Field
 
 from rove_core.config import ConfigModel
 from rove_core.errors import ConfigError, nearest
+from rove_inference.backends.placement import Placement
 from rove_inference.bundle import JoinName
 from rove_inference.observation import JOINTS
 from rove_inference.planner import Choices
@@ -19,8 +20,9 @@ class Parameters(ConfigModel):
 
     robot: str = Field("iron_r01", description="robot of rove_core/robots, or a YAML file")
     bundle: str = Field("", description="folder of the policy bundle")
-    device: str = Field("cpu", pattern="^(cpu|cuda)$", description="where the model runs: cpu or cuda")
+    device: str = Field("cpu", description="where the model runs: cpu, cuda, tensorrt; cuda:1 is the second GPU")
     threads: int = Field(1, ge=1, le=64, description="threads for one operator of the model")
+    cpus: str = Field("", description="cores for the model, as in 1,3-5; empty: all")
     offers: str = Field("", description="folder to watch for new bundles; empty: none")
     max_age_s: float = Field(0.3, gt=0, le=5, description="how old a picture or joint state may be [s]")
     sensor_latency: tuple[str, ...] = Field(
@@ -36,6 +38,10 @@ class Parameters(ConfigModel):
     seed: int = Field(0, ge=0, description="of the decoder's noise in the first chunk; each one more has the next")
     # Cameras run at 30 Hz: with one frame to spare there is a fresh picture when the request is due.
     margin_s: float = Field(0.034, ge=0, le=1, description="how much earlier than needed the policy is asked [s]")
+
+    def placement(self) -> Placement:
+        """Where the model runs. Raises ConfigError for what is no device, or a core that is not there."""
+        return Placement.parse(self.device, self.threads, self.cpus)
 
     def choices(self) -> Choices:
         """What was set beside the bundle."""

@@ -288,6 +288,8 @@ def test_what_an_adapter_did_is_in_the_chunk(robot: Robot, tmp_path: Path) -> No
     ("parameter", "line"),
     [
         ("sensor_latency:=[haed=0.02]", "the policy has no sensor 'haed'"),
+        ("device:=gpu", "device 'gpu': expected cpu, cuda or tensorrt"),
+        ("cpus:=4000-4001", "cpus [4000, 4001]: this process may use"),
         ("cfg_beta:=2.0", "cfg_beta 2: policy 'tiny' has no negative condition"),
     ],
 )

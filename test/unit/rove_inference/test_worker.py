@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -190,3 +191,20 @@ def test_a_swap_is_refused_while_the_policy_moves_the_robot(bench: Bench, tiny: 
     bench.see()
     bench.wait(lambda: bench.answers, "an answer")
     assert bench.answers[0].request.policy is other
+
+
+def test_the_thread_that_asks_the_policy_stays_on_its_cores(tiny: Path, space: JointSpace) -> None:
+    everywhere = os.sched_getaffinity(0)
+    core = max(everywhere)
+    policy = Policy.load(tiny, space, cpus=(core,))
+    worker = PolicyWorker(policy, ObservationBuffer(["head"], 0.3), lambda: 0, [].append, [].append)
+    worker.start()
+    try:
+        (thread,) = (thread for thread in threading.enumerate() if thread.name == "policy")
+        end = time.monotonic() + DEADLINE_S
+        while os.sched_getaffinity(thread.native_id) != {core}:
+            assert time.monotonic() < end
+            time.sleep(0.001)
+        assert os.sched_getaffinity(0) == everywhere
+    finally:
+        worker.close()

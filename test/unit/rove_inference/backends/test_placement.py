@@ -38,3 +38,16 @@ def test_threads_started_while_pinned_stay_on_the_cores_and_the_caller_does_not(
         thread.join()
     assert seen == [{core}]
     assert os.sched_getaffinity(0) == everywhere
+
+
+def test_cores_are_written_as_taskset_writes_them() -> None:
+    first, *_ = usable = sorted(os.sched_getaffinity(0))
+    assert Placement.parse(cpus=",".join(map(str, usable))).cpus == tuple(usable)
+    assert Placement.parse(cpus=f"{first}-{first}").cpus == (first,)
+    assert Placement.parse().cpus == ()
+
+
+@pytest.mark.parametrize("cpus", ["a", "1-", "1;2"])
+def test_what_is_no_list_of_cores_is_refused(cpus: str) -> None:
+    with pytest.raises(ConfigError, match="as in 1,3-5"):
+        Placement.parse(cpus=cpus)
