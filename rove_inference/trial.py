@@ -13,10 +13,15 @@ from rove_core.errors import PolicyError
 from rove_core.joint_space import JointSpace
 from rove_inference.bundle import PolicySpec
 from rove_inference.observation import Observation
-from rove_inference.policy import Policy
+from rove_inference.policy import Policy, Query
 
 # A timed answer sees other pictures than the one before, as on the robot: caches help no more than there.
 PICTURES = 8
+
+
+def usual_query(spec: PolicySpec, instruction: str = "") -> Query:
+    """What a policy is told where nobody chose anything else than its bundle."""
+    return Query(instruction=instruction, condition=spec.condition, cfg_beta=spec.cfg_beta)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +48,10 @@ def situations(spec: PolicySpec, space: JointSpace, seed: int = 0) -> Iterator[S
 
 def failures(policy: Policy, space: JointSpace) -> list[str]:
     """Situations that the policy does not survive, one line each."""
-    failed = []
+    failed, query = [], usual_query(policy.bundle.spec)
     for situation in situations(policy.bundle.spec, space):
         try:
-            policy.predict(situation.observation)
+            policy.predict(situation.observation, query)
         except PolicyError as error:
             failed.append(f"{situation.name}: {error}")
     return failed
@@ -67,12 +72,12 @@ def time_answers(policy: Policy, space: JointSpace, runs: int, size: tuple[int, 
         size: height and width of the cameras' own pictures [px]: cropping and resizing is part of an answer.
     """
     rng = np.random.default_rng(0)
-    spec = policy.bundle.spec
+    spec, query = policy.bundle.spec, usual_query(policy.bundle.spec)
     observations = [Observation(0, 0, space.home, _noise(spec, rng, size)) for _ in range(PICTURES)]
     network, total = np.zeros(runs), np.zeros(runs)
     for run in range(runs):
         start_ns = time.perf_counter_ns()
-        prediction = policy.predict(observations[run % PICTURES])
+        prediction = policy.predict(observations[run % PICTURES], query)
         total[run] = (time.perf_counter_ns() - start_ns) * 1e-6
         network[run] = prediction.inference_ms
     return Timing(network, total)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +24,8 @@ def run(
     html: Annotated[Path | None, typer.Option(help="Write a page with predicted and recorded joints.")] = None,
     every: Annotated[int, typer.Option(min=0, help="Rows between questions; 0: as many as are executed.")] = 0,
     instruction: Annotated[str | None, typer.Option(help="Another instruction than the recorded one.")] = None,
+    condition: Annotated[str | None, typer.Option(help="Another condition text than the bundle's.")] = None,
+    cfg_beta: Annotated[float | None, typer.Option(help="Another guidance weight than the bundle's.")] = None,
     max_age: Annotated[float, typer.Option(min=0.01, help="As of policy_node [s].")] = 0.3,
     device: Device = "cpu",
     threads: Threads = 1,
@@ -32,18 +35,30 @@ def run(
 
     Exit code 1 when the policy had no answer at all.
     """
-    from rove_inference.policy import Policy, Query
+    from rove_inference.policy import Policy
     from rove_inference.recorded import RecordedEpisode
     from rove_inference.replay import replay, report
+    from rove_inference.trial import usual_query
 
     recorded = RecordedEpisode(episode)
     space = JointSpace.load(recorded.attrs["robot"])
     recorded.check_robot(space)
     policy = Policy.load(bundle, space, device, threads)
     told = str(recorded.attrs["instruction"]) if instruction is None else instruction
-    replayed = replay(policy, recorded, Query(instruction=told), max_age, every)
+    query = usual_query(policy.bundle.spec, told)
+    if condition is not None:
+        query = replace(query, condition=condition)
+    if cfg_beta is not None:
+        query = replace(query, cfg_beta=cfg_beta)
+    replayed = replay(policy, recorded, query, max_age, every)
     execute = policy.bundle.spec.execute
-    figures = {"episode": str(episode), "policy_id": policy.bundle.policy_id, "instruction": told}
+    figures = {
+        "episode": str(episode),
+        "policy_id": policy.bundle.policy_id,
+        "instruction": told,
+        "condition": query.condition,
+        "cfg_beta": query.cfg_beta,
+    }
     figures |= report(replayed, space, execute)
     if html is not None and replayed.answers:
         from rove_inference.comparison_page import write_page
