@@ -82,9 +82,9 @@ def check(bundle: Bundle, stages: Stages, adapter: Backend | None) -> None:
             if info.shape and info.shape[0] is not None
         ]
     if spec.adapter is not None and adapter is not None:
-        known |= {BASE: chunk} | dict(stages.features)
+        offered = observed(spec, dim) | stages.features | {BASE: chunk}
         corrects = {RESIDUAL: chunk, GATE: TensorInfo((1, spec.horizon), _FLOAT)}
-        wrong = _wrong_inputs(adapter.inputs, known) + _wrong_outputs(adapter.outputs, corrects)
+        wrong = _wrong_inputs(adapter.inputs, offered) + _wrong_outputs(adapter.outputs, corrects)
         problems += [f"{spec.adapter.model}: {problem}" for problem in wrong]
     if problems:
         raise BundleError(f"bundle '{bundle.path.name}': {spec.model}: " + "; ".join(problems))

@@ -64,7 +64,7 @@ class Asking:
 
     def run(self, tensors: Mapping[str, Array]) -> dict[str, Array]:
         self.told += tensors["condition"].tolist()
-        return {name: np.zeros((1, *info.shape[1:]), np.float32) for name, info in self.outputs.items()}
+        return {name: np.zeros([size or 1 for size in info.shape], np.float32) for name, info in self.outputs.items()}
 
 
 def seen(space: JointSpace, brightness: int = 255) -> Observation:
@@ -142,6 +142,9 @@ def test_an_adapter_under_guidance_sees_the_condition_and_not_the_negative(bundl
     asking.told.clear()
     policy.predict(seen(space), replace(GOOD, cfg_beta=2.0))
     assert asking.told == [make.CONDITIONS.index("good")]
+    asking.inputs["t"] = TensorInfo((None,), np.dtype(np.float32))
+    with pytest.raises(BundleError, match=r"adapter\.onnx: unknown input 't'"):
+        Policy(bundle, head, space, [encoder], asking)
 
 
 def test_ddim_ends_near_the_data(bundles: Path, space: JointSpace) -> None:
