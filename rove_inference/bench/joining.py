@@ -69,12 +69,12 @@ def run(quick: bool) -> dict[str, Any]:
     for network, quantiles_ms in NETWORKS.items():
         for model_ms in MODELS_MS:
             figures[f"{network}_model_{model_ms}_ms"] = {
-                join: _Run(join, model_ms, quantiles_ms, seconds).figures(play) for join in JOINS
+                join: Rollout(join, model_ms, quantiles_ms, seconds).figures(play) for join in JOINS
             }
     return figures
 
 
-class _Run:
+class Rollout:
     """One way to join with one model over one network."""
 
     def __init__(self, join: JoinName, model_ms: float, network_ms: tuple[float, ...], seconds: int) -> None:
