@@ -79,6 +79,9 @@ def deploy(
     demonstrations: Annotated[bool, typer.Option(help="The operator does the whole task.")] = False,
     cameras: Annotated[str, typer.Option(help="Cameras to run and record, comma-separated.")] = "head",
     device: Annotated[str, typer.Option(help="Where the policy runs: cpu or cuda.")] = "cpu",
+    offers: Annotated[
+        Path | None, typer.Option(help="Folder to watch for new policy bundles.", show_default="none")
+    ] = None,
     join: Annotated[
         str,
         typer.Option(
@@ -144,6 +147,7 @@ def deploy(
         demonstrations=demonstrations,
         cameras=tuple(name for name in cameras.split(",") if name),
         device=device,
+        offers="" if offers is None else str(offers.absolute()),
         join=join,
         condition=condition,
         cfg_beta=cfg_beta,

@@ -170,6 +170,7 @@ def _stack(settings: Settings) -> list[NodeSpec]:
         parameters = robot | {
             "bundle": str(settings.policy),
             "device": settings.device,
+            "offers": settings.offers,
             "join": settings.join,
             "condition": settings.condition,
             "cfg_beta": settings.cfg_beta,

@@ -73,6 +73,7 @@ class Settings:
     demonstrations: bool = False
     cameras: tuple[str, ...] = ("head",)
     device: str = "cpu"
+    offers: str = ""
     join: str = ""
     condition: str = ""
     cfg_beta: float = -1.0
@@ -137,6 +138,7 @@ class Settings:
                 demonstrations=text["demonstrations"].lower() == "true",
                 cameras=_list(text["cameras"]),
                 device=text["device"],
+                offers=text["offers"],
                 join=text["join"],
                 condition=text["condition"],
                 cfg_beta=float(text["cfg_beta"]),
@@ -200,6 +202,7 @@ ARGUMENTS: Mapping[str, tuple[str, str]] = {
     "demonstrations": ("false", "the operator does the whole task"),
     "cameras": ("head", "cameras to run and record, comma-separated"),
     "device": ("cpu", "where the policy runs: cpu or cuda"),
+    "offers": ("", "folder to watch for new policy bundles; empty: none"),
     "join": ("", "how a chunk joins the one before: replace, blend, ensemble or rtc; empty: as the bundle says"),
     "condition": ("", "condition text for the policy; empty: the bundle's"),
     "cfg_beta": ("-1", "classifier-free guidance weight; below 0: the bundle's"),
