@@ -24,7 +24,7 @@ from rove_hil.inputs.evdev import DeviceError, EvdevDevice, KeyChange
 from rove_hil.inputs.joy import Joy, chosen_joys
 from rove_hil.inputs.mapping import load_mapping
 from rove_hil.inputs.pedal import Pedal, chosen_pedals
-from rove_hil.ros.presser import DEVICE_BACK_EVENT, DEVICE_LOST_EVENT, AttemptParameters, Presser
+from rove_hil.ros.presser import BUTTONS_NODE, DEVICE_BACK_EVENT, DEVICE_LOST_EVENT, LOST, AttemptParameters, Presser
 
 # How long to wait for something to read: the end of a hold and of the node are noticed after this [s].
 WAIT_S = 0.02
@@ -45,7 +45,7 @@ class ButtonsParameters(AttemptParameters):
 class ButtonsNode(RoveNode):
     """Reads pedals in a thread of its own, controllers in callbacks. One that is missing at the start is an error."""
 
-    NAME = "buttons_node"
+    NAME = BUTTONS_NODE
 
     def configure(self) -> None:
         self._given = given = self.parameters(ButtonsParameters)
@@ -242,9 +242,9 @@ class ButtonsNode(RoveNode):
         values: dict[str, object] = {"presses": self._sent}
         for pedal in self._pedals:
             device = pedal.device
-            values[f"pedal {pedal.name}"] = device.path if device is not None else "lost"
+            values[f"pedal '{pedal.name}'"] = device.path if device is not None else LOST
         for joy in self._joys:
-            values[f"joy {joy.name}"] = joy.problem or joy.given.topic
+            values[f"joy '{joy.name}'"] = LOST if f"joy:{joy.name}" in self._lost else joy.given.topic
         problems = list(self._lost.values())
         return (ERROR, "; ".join(problems), values) if problems else (OK, "reading buttons", values)
 

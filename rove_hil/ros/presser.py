@@ -20,6 +20,8 @@ SILENT_S = 1.0
 
 # Facts on /rove/events that nobody pressed: a device came or went.
 DEVICE_LOST_EVENT, DEVICE_BACK_EVENT = "device_lost", "device_back"
+# Who reads the devices, and what its diagnostics say of one that is not there.
+BUTTONS_NODE, LOST = "buttons_node", "lost"
 
 
 class AttemptParameters(ConfigModel):

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
@@ -15,7 +16,7 @@ from rove_msgs.srv import ResetScene, SendEvent
 
 from rove_core.modes import Event
 from rove_core.ros import topics
-from rove_hil.ros.presser import DEVICE_BACK_EVENT, DEVICE_LOST_EVENT
+from rove_hil.ros.presser import BUTTONS_NODE, LOST
 from rove_hil.ros.readiness import Readiness
 
 
@@ -31,10 +32,11 @@ class SessionMonitor:
         self.mode: ControlMode | None = None
         self._modes: list[ControlMode] = []
         self._warnings: list[str] = []
+        self._lost: set[str] = set()
         self.status: EpisodeStatus | None = None
         self.node.create_subscription(ControlMode, topics.MODE, self._on_mode, topics.QOS_MODE)
         self.node.create_subscription(EpisodeStatus, topics.EPISODE_STATUS, self._on_status, topics.QOS_EPISODE_STATUS)
-        self.node.create_subscription(SupervisorEvent, topics.EVENTS, self._on_event, topics.QOS_EVENTS)
+        self.node.create_subscription(DiagnosticArray, topics.DIAGNOSTICS, self._on_diagnostics, topics.QOS_DIAGNOSTICS)
         self._send = self.node.create_client(SendEvent, topics.SEND_EVENT)
         self._reset = self.node.create_client(ResetScene, topics.RESET_SCENE)
         return self
@@ -58,9 +60,15 @@ class SessionMonitor:
         warnings, self._warnings = self._warnings, []
         return warnings
 
-    def _on_event(self, event: SupervisorEvent) -> None:
-        if event.event in (DEVICE_LOST_EVENT, DEVICE_BACK_EVENT):
-            self._warnings.append(event.reason)
+    def _on_diagnostics(self, array: DiagnosticArray) -> None:
+        """Say which input devices came and went. Their state comes once a second: an event could be missed."""
+        for status in array.status:
+            if status.name == BUTTONS_NODE:
+                lost = {value.key for value in status.values if value.value == LOST}
+                if lost - self._lost:
+                    self._warnings.append(status.message)
+                self._warnings += [f"{device} is back" for device in sorted(self._lost - lost)]
+                self._lost = lost
 
     def _on_status(self, status: EpisodeStatus) -> None:
         self.status = status

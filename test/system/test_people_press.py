@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import shutil
 import subprocess
 import termios
@@ -197,7 +198,7 @@ def test_a_foot_pedal_leads_through_an_attempt(begin: Begin, until: Until, foot:
     foot.tap("KEY_A")
     watcher.sees("ROLLOUT -> PAUSED: pause by pedal:pedals/KEY_A")
     foot.unplug()
-    until(lambda: "pedal 'pedals' is lost" in session.output, "`rove deploy` says so")
+    until(lambda: re.search("pedal 'pedals' is (lost|missing)", session.output), "`rove deploy` says so")
     foot.plug_in()
     until(lambda: "pedal 'pedals' is back" in session.output, "it is found again")
     foot.tap("KEY_B")
