@@ -3,6 +3,8 @@
 VENV := .venv
 # What benchmarks compare with and must not be mixed with it.
 PEERS := .venv-peers
+# openpi-client, which wants another numpy than everything else.
+OPENPI := .venv-openpi
 PYTHON := $(VENV)/bin/python
 # Inside the environment: whoever removes it starts over, whoever interrupts it goes on where it stopped.
 STAMPS := $(VENV)/stamps
@@ -25,7 +27,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-torch demo test test-unit test-integration test-system test-torch test-trainer bundle figures lint type format bench bench-peers docker-lint clean
+.PHONY: help setup setup-torch demo test test-unit test-integration test-system test-interop test-torch test-trainer bundle figures lint type format bench bench-peers openpi docker-lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' Makefile
@@ -47,6 +49,9 @@ test-integration: setup ## real rclpy over real DDS
 
 test-system: setup ## the shipped deployment as processes, episodes on disk
 	$(PYTHON) -m pytest test/system
+
+test-interop: setup openpi ## our clients against the real packages of other projects
+	$(PYTHON) -m pytest test/interop
 
 test-torch: setup setup-torch ## torch backends and the ROVE actor, tiny and with random weights; installs torch
 	@$(PIP) install -r requirements/actor.txt
@@ -79,9 +84,13 @@ figures: setup ## what docs/ shows of a takeover: measures for ten minutes, then
 bench: setup ## the figures of the performance budget, as JSON
 	$(VENV)/bin/rove bench filter retarget loop --json
 
-bench-peers: setup ## dex-retargeting in .venv-peers, for `rove bench retarget` to compare with
+bench-peers: setup openpi ## dex-retargeting and openpi-client, for `rove bench retarget policy` to compare with
 	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
 	@$(PEERS)/bin/python -m pip --disable-pip-version-check --no-input -qq install -r requirements/peers.txt
+
+openpi:
+	@test -x $(OPENPI)/bin/python || $(PYTHON) -m venv $(OPENPI)
+	@$(OPENPI)/bin/python -m pip --disable-pip-version-check --no-input -qq install -r requirements/openpi.txt
 
 docker-lint: setup ## hadolint; docker/rehearse.sh goes through the steps without an engine
 	$(VENV)/bin/hadolint --config docker/hadolint.yaml docker/*.Dockerfile

@@ -34,8 +34,8 @@ class Constant:
         return {"actions": self._answer.copy()}
 
 
-def dummy_spec(space: JointSpace, size: int, join: JoinName = "replace") -> PolicySpec:
-    """Three cameras of `size` x `size` pixels, 16 of 50 steps at 30 Hz, direct chunks."""
+def dummy_spec(space: JointSpace, size: int, join: JoinName = "replace", height: int = 0) -> PolicySpec:
+    """Three cameras of `size` x `size` pixels (or `height`), 16 of 50 steps at 30 Hz, direct chunks."""
     joints = JointsSpec(names=space.names, mean=(0.0,) * space.dim, std=(1.0,) * space.dim)
     return PolicySpec(
         format=1,
@@ -48,15 +48,15 @@ def dummy_spec(space: JointSpace, size: int, join: JoinName = "replace") -> Poli
         horizon=HORIZON,
         execute=EXECUTE,
         join=join,
-        cameras=tuple(CameraSpec(name=name, width=size, height=size) for name in CAMERAS),
+        cameras=tuple(CameraSpec(name=name, width=size, height=height or size) for name in CAMERAS),
         state=joints,
         action=joints,
         files={"none.onnx": ""},
     )
 
 
-def dummy_policy(space: JointSpace, size: int = 224, join: JoinName = "replace") -> Policy:
+def dummy_policy(space: JointSpace, size: int = 224, join: JoinName = "replace", height: int = 0) -> Policy:
     """A policy that is on no disk and holds the home pose."""
-    spec, order = dummy_spec(space, size, join), np.arange(space.dim)
+    spec, order = dummy_spec(space, size, join, height), np.arange(space.dim)
     bundle = Bundle(Path("dummy"), spec, "0" * 64, order, order)
     return Policy(bundle, Constant(spec, space.home), space)

@@ -14,6 +14,7 @@ SECTIONS = {
     "overhead": "rove_inference.bench.overhead",
     "joining": "rove_inference.bench.joining",
     "guidance": "rove_inference.bench.guidance",
+    "remote": "rove_inference.bench.remote",
 }
 
 

@@ -125,7 +125,7 @@ class Channel:
         frame = wire.encode(wire.Message(kind, {**fields, **own}, arrays))
         self._look()
         try:
-            self._socket.send(frame, zmq.NOBLOCK, copy=False)
+            self._socket.send(frame, zmq.NOBLOCK)
         except zmq.Again:
             raise PolicyError(self._watch.why_not(self.url)) from None
         while True:
