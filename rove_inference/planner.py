@@ -240,9 +240,12 @@ class Planner:
 
     def diagnosis(self, now_ns: int) -> str:
         """Why no chunk is being made although the policy may move the robot, "" when all is well."""
-        if not self.authority.active or self._pending is None:
-            return self.trouble if self.authority.active else ""
-        waited_s = (now_ns - self._pending.request_ns) * 1e-9
+        if not self.authority.active:
+            return ""
+        pending = self._pending  # the answer may come while this is read
+        if pending is None:
+            return self.trouble
+        waited_s = (now_ns - pending.request_ns) * 1e-9
         expected_s = self.scheduler.latency_ms * 1e-3
         if waited_s > max(OVERDUE_S, OVERDUE_FACTOR * expected_s):
             return f"no answer from the policy for {waited_s:.1f} s, it takes {expected_s:.2f} s as a rule"
