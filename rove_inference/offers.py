@@ -90,6 +90,10 @@ class OfferFolder:
 
     def _judge(self, path: Path, seen: _Seen) -> None:
         seen.judged = True
+        odd = [name for name, _, _ in seen.stat if not ((path / name).is_file() or (path / name).is_dir())]
+        if odd:  # reading a pipe or a device would never end
+            seen.lacks = f"{odd[0]} is no plain file"
+            return
         try:
             bundle = load_bundle(path, self._space)
             written_ns = (path / SPEC_FILE).stat().st_mtime_ns

@@ -20,7 +20,7 @@ from rove_core.ros import stamps, topics
 from rove_core.ros.node import RoveNode
 from rove_inference.offers import Look, OfferFolder
 from rove_inference.policy import Policy
-from rove_inference.swap import PolicyLoader, check_mode
+from rove_inference.swap import CLOSE_WAIT_S, PolicyLoader, check_mode
 from rove_inference.worker import PolicyWorker
 
 OFFERED_EVENT, SWAPPED_EVENT = "policy_offered", "policy_swapped"
@@ -64,10 +64,10 @@ class SwapService:
             self._watch.start()
 
     def close(self) -> None:
-        """Stop watching; waits for a look that is under way, and a little for a load."""
+        """Stop watching; waits for a look or a load that is under way, but not for long."""
         self._ending.set()
         if self._watch is not None:
-            self._watch.join()
+            self._watch.join(CLOSE_WAIT_S)
             self._watch = None
         self._loader.close()
 

@@ -84,6 +84,13 @@ def test_bundles_for_other_robots_and_hidden_folders_are_not_offered(
     assert "walker" in look.incomplete["other"]
 
 
+def test_a_pipe_in_a_bundle_does_not_hold_up_the_watch(tiny: Path, nightly: Path, space: JointSpace) -> None:
+    path = copy(tiny, nightly, "odd")
+    (path / "model.onnx").unlink()
+    os.mkfifo(path / "model.onnx")
+    assert "no plain file" in settled(OfferFolder(nightly, space)).incomplete["odd"]
+
+
 def test_the_newest_comes_last_and_what_is_older_than_the_running_one_is_not_offered_again(
     tiny: Path, nightly: Path, space: JointSpace
 ) -> None:
