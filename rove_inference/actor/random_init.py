@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from safetensors.torch import save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast, Qwen3VLConfig, Qwen3VLModel, logging
+from transformers import AutoModel, PreTrainedTokenizerFast, Qwen3VLConfig, logging
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from rove_core.joint_space import JointSpace
@@ -152,9 +152,9 @@ def _write_backbone(folder: Path, size: Size) -> int:
         vision_start_token_id=ids["<|vision_start|>"],
         vision_end_token_id=ids["<|vision_end|>"],
     )
-    model = Qwen3VLModel(config)
-    # The 4B is published in bfloat16; so small a model costs nothing in float32, and rounds less.
-    (model.to(torch.bfloat16) if size == "4b" else model).save_pretrained(folder)
+    # The 4B is published in bfloat16, and would not fit most machines in float32; a tiny one rounds less in float32.
+    model = AutoModel.from_config(config, dtype=torch.bfloat16 if size == "4b" else torch.float32)
+    model.save_pretrained(folder)
     smallest = 256 * 256 if size == "4b" else 32 * 32
     Qwen2VLImageProcessorPil(
         size={"shortest_edge": smallest, "longest_edge": 4096 * 4096},

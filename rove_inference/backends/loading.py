@@ -21,8 +21,12 @@ OPENERS = {
     "qwen3_vl": "rove_inference.actor.backbone:open_backbone",
 }
 
-# Library -> the extra that brings it.
-EXTRAS = {"torch": "torch", "safetensors": "torch", "transformers": "actor", "tokenizers": "actor", "PIL": "actor"}
+# Kind -> the extra that brings its libraries, and these.
+EXTRAS = {
+    "onnx": ("cpu", {"onnxruntime"}),
+    "torch": ("torch", {"torch", "safetensors"}),
+    "qwen3_vl": ("actor", {"torch", "safetensors", "transformers", "tokenizers", "PIL"}),
+}
 
 
 def open_network(bundle: Bundle, network: NetworkSpec, placement: Placement) -> Backend:
@@ -37,12 +41,13 @@ def open_network(bundle: Bundle, network: NetworkSpec, placement: Placement) -> 
         opener = cast(Callable[[Bundle, NetworkSpec, Placement], Backend], getattr(import_module(module), name))
         return opener(bundle, network, placement)
     except ModuleNotFoundError as error:
+        extra, libraries = EXTRAS.get(network.backend, ("", set()))
         missing = (error.name or "").partition(".")[0]
-        if missing not in EXTRAS:
+        if missing not in libraries:
             raise
         raise BundleError(
             f"bundle '{bundle.path.name}': backend {network.backend} needs {missing}, which is not installed",
-            f"pip install 'rove_hil[{EXTRAS[missing]}]'",
+            f"pip install 'rove_hil[{extra}]'",
         ) from None
 
 

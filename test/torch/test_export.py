@@ -9,6 +9,7 @@ import pytest
 
 from rove_core.errors import BundleError
 from rove_core.joint_space import JointSpace
+from rove_hil.cli.main import main
 from rove_inference.bundle import load_bundle
 from rove_inference.export import export_bundle
 from rove_inference.observation import Observation
@@ -49,3 +50,32 @@ def test_a_bundle_without_torch_says_so_and_leaves_nothing(exported: Path, tmp_p
     with pytest.raises(BundleError, match="has no torch network to export, its backends are qwen3_vl, onnx, onnx"):
         export_bundle(exported, tmp_path / "again", space)
     assert not (tmp_path / "again").exists()
+
+
+def test_the_commands_make_and_export_an_actor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (
+        ["random", tmp_path / "actor", "--camera", "head:64x64"],
+        ["export", tmp_path / "actor", tmp_path / "onnx"],
+    ):
+        with pytest.raises(SystemExit) as left:
+            main(["policy", *map(str, arguments)])
+        assert not left.value.code
+    printed = capsys.readouterr().out
+    assert "head.onnx: 0.9 MB, differs from torch by" in printed
+    assert f"{tmp_path / 'onnx'} is ready" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--size", "7b"], "error: size '7b': expected tiny or 4b"),
+        (["--camera", "head"], "error: camera 'head': expected NAME:WIDTHxHEIGHT"),
+    ],
+)
+def test_a_wrong_size_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], line: str
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["policy", "random", str(tmp_path / "actor"), *arguments])
+    assert left.value.code == 1
+    assert line in capsys.readouterr().err
