@@ -44,6 +44,7 @@ FRAME_NS = NS_PER_S // 30
 
 AMPLITUDE_RAD, SLOWEST_HZ, FASTEST_HZ = 0.25, 0.2, 0.5
 ERROR_RAD, FIRST_ERROR = 0.02, 0.25
+LIMIT_ROOM_RAD = 5 * ERROR_RAD
 
 # A join is over so long after the chunk arrived.
 JOIN_S = 0.1
@@ -83,10 +84,12 @@ class Rollout:
         self._model_ms, self._network_ms = model_ms, network_ms
         self._end_ns = seconds * NS_PER_S
         self._hz = self._generator.uniform(SLOWEST_HZ, FASTEST_HZ, self._space.dim)
-        # All joints swing about the middle of their range, from the home pose on as good as they can.
-        self._centre = self._space.clip(self._space.home)
-        reach = np.minimum(self._centre - self._space.lower, self._space.upper - self._centre)
-        self._reach = np.minimum(AMPLITUDE_RAD, np.maximum(reach, 0.0))
+        # As near to the home pose as they can swing without touching a limit: a clipped target has a kink of its own.
+        middle = (self._space.lower + self._space.upper) / 2
+        room = np.maximum((self._space.upper - self._space.lower) / 2 - LIMIT_ROOM_RAD, 0.0)
+        self._reach = np.minimum(AMPLITUDE_RAD, room)
+        shift = room - self._reach
+        self._centre = np.clip(self._space.home, middle - shift, middle + shift)
         self._planner = Planner(dummy_policy(self._space, 8), Choices(join=join))
         self._planner.set_authority(Authority(True, 1, "bench", 0))
         self._published: list[tuple[int, Chunk]] = []
