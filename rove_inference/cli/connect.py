@@ -10,8 +10,6 @@ import typer
 
 from rove_core.errors import BundleError
 
-# What stays where it is of the served policy.yaml; how it decodes is worth knowing here too.
-_NETWORKS = ("model", "architecture", "config", "entry_point", "encoders", "adapter", "files", "remote")
 SERVER_KEY = "server.key"
 
 
@@ -29,10 +27,10 @@ def connect(
     timeout_s: Annotated[float, typer.Option(min=0.01, max=60, help="An answer that takes longer is lost.")] = 1.0,
 ) -> None:
     """Ask a server what it serves, and write a bundle that runs there and behaves as if it ran here."""
-    from rove_core.config import parse
-    from rove_inference.bundle import PolicySpec, write_bundle
+    from rove_inference.bundle import write_bundle
     from rove_inference.remote.channel import Channel
     from rove_inference.remote.client import greet
+    from rove_inference.remote.welcome import spec_of
 
     if out.exists():
         raise BundleError(f"{out} exists", "choose another folder")
@@ -41,17 +39,11 @@ def connect(
         welcome = greet(channel, timeout_s=10.0)
     finally:
         channel.close()
-    remote: dict[str, Any] = {"url": url, "policy": welcome.served.policy, "timeout_s": timeout_s}
+    remote: dict[str, Any] = {"url": url, "timeout_s": timeout_s}
     remote |= {"jpeg_quality": jpeg_quality} if jpeg_quality else {}
     remote |= {"server_key": SERVER_KEY} if server_key else {}
     remote |= {"own_key": str(Path(own_key).absolute())} if own_key else {}
-    kept = {key: value for key, value in welcome.spec.items() if key not in _NETWORKS}
-    content = kept | {
-        "backend": "rove",
-        "remote": remote,
-        "files": {SERVER_KEY: ""} if server_key else {},
-    }
-    spec = parse(PolicySpec, content, f"what {url} serves")
+    spec = spec_of(welcome, remote, [SERVER_KEY] if server_key else [])
     out.mkdir(parents=True)
     if server_key:
         shutil.copyfile(server_key, out / SERVER_KEY)

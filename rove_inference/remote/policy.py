@@ -85,8 +85,9 @@ class RemotePolicy(Policy):
     def _warm_up(self) -> float:
         grey = {c.name: np.full((c.height, c.width, 3), 128, np.uint8) for c in self.bundle.spec.cameras}
         observation = Observation(0, 0, self._space.home, grey)
+        query = Query(condition=self.bundle.spec.condition, cfg_beta=self.bundle.spec.cfg_beta)
         try:
-            times = [self.predict(observation).round_trip_ms for _ in range(WARM_UP_RUNS)]
+            times = [self.predict(observation, query).round_trip_ms for _ in range(WARM_UP_RUNS)]
         except PolicyError as error:
             raise BundleError(f"bundle '{self.bundle.path.name}': warm-up failed: {error}", error.hint) from None
         return float(np.median(times[1:]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +67,28 @@ class Welcome:
     def fields(self) -> dict[str, Any]:
         """For the message."""
         return {"served": self.served.model_dump(mode="json"), "spec": self.spec}
+
+
+# What stays where it is of the served policy.yaml; how it decodes is worth knowing on the robot too.
+_NETWORKS = ("model", "architecture", "config", "entry_point", "encoders", "adapter", "files", "remote")
+
+
+def spec_of(welcome: Welcome, remote: Mapping[str, Any], files: Sequence[str] = ()) -> PolicySpec:
+    """The `policy.yaml` of a bundle that runs where the welcome came from.
+
+    Args:
+        remote: its `remote` part but for the policy's id. files: that the bundle has here, a key for example.
+
+    Raises:
+        ConfigError: what is served cannot be asked from here.
+    """
+    kept = {key: value for key, value in welcome.spec.items() if key not in _NETWORKS}
+    content = kept | {
+        "backend": "rove",
+        "remote": {"policy": welcome.served.policy, **remote},
+        "files": dict.fromkeys(files, ""),
+    }
+    return parse(PolicySpec, content, f"what {remote.get('url')} serves")
 
 
 def mismatches(welcome: Welcome, spec: PolicySpec, space: JointSpace) -> list[str]:

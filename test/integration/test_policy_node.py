@@ -311,3 +311,51 @@ def test_a_bundle_with_a_changed_model_fails_to_start_with_one_clear_line(domain
     lines = [line for line in (tmp_path / "policy_node.log").read_text().splitlines() if "SHA-256" in line]
     assert len(lines) == 1
     assert "Traceback" not in (tmp_path / "policy_node.log").read_text()
+
+
+def serve(log: Path, bind: str) -> tuple[subprocess.Popen[bytes], str]:
+    """`rove policy serve` with the tiny bundle, and where it can be reached."""
+    command = [sys.executable, "-m", "rove_hil.cli.main", "policy", "serve", str(TINY), "--bind", bind]
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            command, stdout=out, stderr=subprocess.STDOUT, env=os.environ | {"PYTHONUNBUFFERED": "1"}
+        )
+    end = time.monotonic() + DEADLINE_S
+    while " at tcp://" not in log.read_text():
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < end, "the server is not there"
+        time.sleep(0.02)
+    return process, log.read_text().split(" at ")[1].split()[0]
+
+
+def test_a_policy_elsewhere_makes_chunks_none_while_its_server_is_dead_and_again_afterwards(
+    robot: Robot, tmp_path: Path
+) -> None:
+    server, url = serve(tmp_path / "server.log", "tcp://127.0.0.1:0")
+    node = None
+    try:
+        connect = [sys.executable, "-m", "rove_hil.cli.main", "policy", "connect", url, str(tmp_path / "far")]
+        subprocess.run(connect, check=True, timeout=DEADLINE_S)
+        node = start(tmp_path / "far", tmp_path / "policy_node.log")
+        robot.wait_ready()
+        robot.set_mode(ControlMode.MODE_ROLLOUT)
+        robot.wait(lambda: len(robot.chunks) >= 2, "two chunks")
+        assert robot.chunks[0].backend == "rove"
+        assert robot.chunks[0].round_trip_ms > robot.chunks[0].inference_ms > 0
+        expected = SPACE.clip(SPACE.home + 0.001 * np.arange(50)[:, None])
+        np.testing.assert_allclose(np.array(robot.chunks[0].data).reshape(50, 50), expected, atol=1e-5)
+        server.kill()
+        server.wait()
+        robot.diagnostics.clear()
+        robot.wait(
+            lambda: any("no policy server at" in status.message for status in robot.diagnostics), "the diagnosis"
+        )
+        made = len(robot.chunks)
+        server, _ = serve(tmp_path / "server-2.log", url)
+        robot.wait(lambda: len(robot.chunks) > made, "a chunk from the new server")
+    finally:
+        server.kill()
+        server.wait()
+        if node is not None:
+            node.send_signal(signal.SIGINT)
+            assert node.wait(DEADLINE_S) == 0

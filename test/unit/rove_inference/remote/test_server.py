@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,18 @@ import zmq
 from rove_core.errors import ConfigError, PolicyError
 from rove_core.joint_space import JointSpace
 from rove_core.keys import KeyPair
-from rove_inference.bundle import Bundle
+from rove_inference.bundle import Bundle, write_bundle
 from rove_inference.decoders.prefix import Prefix
 from rove_inference.observation import Observation
 from rove_inference.policy import Policy, Query
 from rove_inference.remote import policy as remote
 from rove_inference.remote import wire
+from rove_inference.remote.channel import Channel
+from rove_inference.remote.client import greet
 from rove_inference.remote.server import PolicyServer
+from rove_inference.remote.welcome import spec_of
+
+MAKER = Path(__file__).parents[3] / "data" / "bundles" / "make_sampled.py"
 
 Serve = Callable[..., Any]
 Far = Callable[..., Bundle]
@@ -92,6 +98,30 @@ def test_all_that_is_asked_arrives(
     assert query.prefix.frozen == 3
     np.testing.assert_array_equal(query.prefix.actions, prefix.actions)
     np.testing.assert_array_equal(query.prefix.weights, prefix.weights)
+    policy.close()
+
+
+@pytest.mark.parametrize("decoder", ["flow", "consistency"])
+def test_what_a_decoder_did_comes_along(
+    serve: Serve, space: JointSpace, seeing: See, tmp_path: Path, decoder: str
+) -> None:
+    options: dict[str, Any] = {"adapter_gain": 1.0} if decoder == "consistency" else {}
+    folder = runpy.run_path(str(MAKER))[decoder](tmp_path / decoder, space, **options)
+    local = Policy.load(folder, space)
+    serving = serve(bundle=folder)
+    channel = Channel(serving.url, "", "", 0)
+    spec = spec_of(greet(channel, 5.0), {"url": serving.url})
+    channel.close()
+    (tmp_path / "far").mkdir()
+    policy = Policy.load(write_bundle(tmp_path / "far", spec), space)
+    guided = local.bundle.spec.guidance is not None
+    query = Query(condition="good" if guided else "", cfg_beta=1.5 if guided else 1.0, seed=11)
+    here, there = local.predict(seeing(200), query), policy.predict(seeing(200), query)
+    for name in ("positions", "base", "residual", "gate"):
+        np.testing.assert_array_equal(getattr(there, name), getattr(here, name))
+    assert (there.decoder_steps, there.guided) == (here.decoder_steps, here.guided)
+    assert policy.bundle.spec.decoder == decoder
+    assert policy.bundle.spec.guidance == local.bundle.spec.guidance
     policy.close()
 
 
