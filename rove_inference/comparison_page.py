@@ -65,7 +65,7 @@ def write_page(
         policy_id=policy_id,
         episode=episode.attrs["episode_id"],
         instruction=episode.attrs["instruction"],
-        recorded_policy=(episode.attrs.get("policy") or {}).get("id", "no policy"),
+        recorded_policy=_recorded_policy(episode),
         outcome=episode.attrs["outcome"]["value"],
         figures=figures,
         rows=rows,
@@ -77,6 +77,11 @@ def write_page(
         path.write_text(page, encoding="utf-8")
     except OSError as error:
         raise EpisodeError(f"cannot write {path}: {error.strerror}") from None
+
+
+def _recorded_policy(episode: RecordedEpisode) -> str:
+    policy = episode.attrs.get("policy")
+    return f"{policy['id']}@{policy['sha256'][:12]}" if policy else "no policy"
 
 
 def _moved(episode: RecordedEpisode, space: JointSpace) -> list[int]:
