@@ -42,16 +42,17 @@ class Tokens:
 
     ids: torch.Tensor
     mask: torch.Tensor
-    kinds: torch.Tensor
     positions: torch.Tensor  # (3, B, tokens): time, row and column
+    shared: int  # leading tokens that are the same in every row; at least one is left over
 
 
 class Qwen3VLBackbone:
     """Final-layer features of pictures and text.
 
     Inputs are the bundle's pictures, `prompt` and `condition`. With several rows of text, as in classifier-free
-    guidance, the pictures may come once or once per row; when they are the same, they pass through the vision tower
-    once. Outputs are `features` (B, tokens, hidden) in float32 and `feature_mask` (B, tokens).
+    guidance, the pictures may come once or once per row. When they are the same, they and the leading part of the text
+    that all rows share are computed once, and each row only from where it differs: a second condition costs little.
+    Outputs are `features` (B, tokens, hidden) in float32 and `feature_mask` (B, tokens).
     """
 
     def __init__(self, folder: Path, cameras: Sequence[CameraSpec], placement: Placement) -> None:
@@ -86,33 +87,54 @@ class Qwen3VLBackbone:
         try:
             with torch.inference_mode():
                 tokens = self._tokens(texts)
-                features = self._model(
-                    input_ids=tokens.ids,
-                    attention_mask=tokens.mask,
-                    position_ids=tokens.positions,
-                    mm_token_type_ids=tokens.kinds,
-                    mm_encoder_outputs=self._see(tensors, rows),
-                    use_cache=False,
-                ).last_hidden_state
+                batches = [tensors[camera.input_name] for camera in self._cameras]
+                alike = all((batch == batch[:1]).all() for batch in batches)
+                pictures = self._see(batches, 1 if alike else rows)
+                features = self._branch(tokens, pictures) if alike and rows > 1 else self._read(tokens, pictures)
         except (RuntimeError, ValueError, TypeError) as error:
             raise PolicyError(f"inference failed: {str(error).splitlines()[0][:200]}") from None
         return {"features": features.float().cpu().numpy(), "feature_mask": tokens.mask.bool().cpu().numpy()}
 
-    def _see(self, tensors: Mapping[str, Array], rows: int) -> dict[str, Any]:
+    def _read(self, tokens: Tokens, pictures: dict[str, Any]) -> torch.Tensor:
+        """Features of all rows, each from its first token."""
+        return self._model(
+            input_ids=tokens.ids,
+            attention_mask=tokens.mask,
+            position_ids=tokens.positions,
+            mm_encoder_outputs=pictures,
+            use_cache=False,
+        ).last_hidden_state
+
+    def _branch(self, tokens: Tokens, pictures: dict[str, Any]) -> torch.Tensor:
+        """Features of all rows, what they share computed once: a token sees only those before it."""
+        rows, shared = len(tokens.ids), tokens.shared
+        trunk = self._model(
+            input_ids=tokens.ids[:1, :shared],
+            attention_mask=tokens.mask[:1, :shared],
+            position_ids=tokens.positions[:, :1, :shared],
+            mm_encoder_outputs=pictures,
+            use_cache=True,
+        )
+        trunk.past_key_values.batch_repeat_interleave(rows)
+        branches = self._model(
+            input_ids=tokens.ids[:, shared:],
+            attention_mask=tokens.mask,
+            position_ids=tokens.positions[:, :, shared:],
+            past_key_values=trunk.past_key_values,
+            use_cache=True,
+        )
+        return torch.cat([trunk.last_hidden_state.expand(rows, -1, -1), branches.last_hidden_state], dim=1)
+
+    def _see(self, batches: Sequence[Array], rows: int) -> dict[str, Any]:
         """Features of the pictures, in the order of the text's rows."""
-        if not self._cameras:
+        if not batches:
             return {}
-        batches = [tensors[camera.input_name] for camera in self._cameras]
-        seen = 1 if all((batch == batch[:1]).all() for batch in batches) else rows
-        pictures = [batch[min(row, len(batch) - 1)] for row in range(seen) for batch in batches]
+        pictures = [batch[row] for row in range(rows) for batch in batches]
         pixels = self._processor(images=pictures, input_data_format="channels_first", return_tensors="pt")
-        grids = torch.from_numpy(np.tile(self._grids, (seen, 1)))
+        grids = torch.from_numpy(np.tile(self._grids, (rows, 1)))
         made = self._model.get_image_features(
             pixels["pixel_values"].to(self._device), grids.to(self._device), return_dict=True
         )
-        times = rows // seen
-        made.pooler_output = list(made.pooler_output) * times
-        made.deepstack_features = [list(features) * times for features in made.deepstack_features]
         return {"image": made}
 
     def _tokens(self, texts: tuple[str, ...]) -> Tokens:
@@ -127,7 +149,9 @@ class Qwen3VLBackbone:
         kinds = (ids == self._model.config.image_token_id).int()
         grids = torch.from_numpy(np.tile(self._grids, (len(texts), 1)))
         positions, _ = self._model.get_rope_index(ids, kinds, image_grid_thw=grids, attention_mask=mask)
-        made = Tokens(*(tensor.to(self._device) for tensor in (ids, mask, kinds, positions)))
+        same = (ids == ids[:1]).all(dim=0) & mask.bool().all(dim=0)
+        shared = min(int(same.long().cumprod(dim=0).sum()), ids.shape[1] - 1)
+        made = Tokens(ids.to(self._device), mask.to(self._device), positions.to(self._device), shared)
         self._cached = (texts, made)
         return made
 
