@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -79,3 +81,12 @@ def test_the_servers_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPa
 def test_a_bundle_runs_here_or_elsewhere_not_both(far: Callable[..., object], spec: dict[str, Any], text: str) -> None:
     with pytest.raises(BundleError, match=text):
         far("rove", spec, url="tcp://127.0.0.1:1", policy="p@0")
+
+
+def test_every_key_is_documented() -> None:
+    page = (Path(__file__).parents[4] / "docs/reference/policy-bundle.md").read_text(encoding="utf-8")
+    section = page.split("## Remote")[1].split("\n## ")[0]
+    documented = {
+        key for row in re.findall(r"^\| (`[^|]+) \|", section, re.MULTILINE) for key in re.findall(r"`(\w+)`", row)
+    }
+    assert documented - {"remote"} == set(RemoteSpec.model_fields)
