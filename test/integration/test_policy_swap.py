@@ -65,10 +65,12 @@ class Deployment:
 
     def close(self) -> None:
         self.process.send_signal(signal.SIGINT)
-        code = self.process.wait(DEADLINE_S)
-        self.node.destroy_node()
-        rclpy.shutdown(context=self.context)
-        assert code == 0
+        try:
+            assert self.process.wait(DEADLINE_S) == 0
+        finally:
+            self.process.kill()
+            self.node.destroy_node()
+            rclpy.shutdown(context=self.context)
 
     def _sense(self) -> None:
         now = stamps.to_msg(time.time_ns())
