@@ -53,6 +53,7 @@ class Channel:
         self.clock = ClockOffset()
         self._most_bytes = most_answer_bytes + wire.MOST_HEADER_BYTES
         self._keys = (read_public(server_key), read_pair(own_key) if own_key else None) if server_key else None
+        self._encoder = wire.Encoder()
         self._number = 0
         self._connections = 0
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -122,7 +123,7 @@ class Channel:
         self._number += 1
         asked_ns = time.time_ns()
         own = {"number": self._number, "epoch": epoch, "asked_ns": asked_ns}
-        frame = wire.encode(wire.Message(kind, {**fields, **own}, arrays))
+        frame = self._encoder.encode(wire.Message(kind, {**fields, **own}, arrays))
         self._look()
         try:
             self._socket.send(frame, zmq.NOBLOCK)

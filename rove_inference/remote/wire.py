@@ -85,6 +85,33 @@ class Message:
 
 def encode(message: Message) -> bytes:
     """The frame of a message. Arrays are of the types in `DTYPES`."""
+    return b"".join(_parts(message))
+
+
+class Encoder:
+    """Puts frames together in memory of its own, which lasts: a new half megabyte each time costs more than filling it.
+
+    A frame is good until the next one.
+    """
+
+    def __init__(self) -> None:
+        self._memory = memoryview(bytearray())
+
+    def encode(self, message: Message) -> memoryview:
+        """The frame of a message."""
+        parts = _parts(message)
+        length = sum(len(part) for part in parts)
+        if length > len(self._memory):
+            self._memory = memoryview(bytearray(length))
+        at = 0
+        for part in parts:
+            self._memory[at : at + len(part)] = part
+            at += len(part)
+        return self._memory[:length]
+
+
+def _parts(message: Message) -> list[bytes | memoryview]:
+    """What a frame consists of, one after the other."""
     arrays = {name: np.ascontiguousarray(array) for name, array in message.arrays.items()}
     header = msgpack.packb(
         {
@@ -101,7 +128,7 @@ def encode(message: Message) -> bytes:
         parts.append(bytes(-length % _ALIGN))
         parts.append(array.reshape(-1).view(np.uint8).data)
         length += -length % _ALIGN + array.nbytes
-    return b"".join(parts)
+    return parts
 
 
 def decode(frame: bytes | memoryview) -> Message:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rove_core.errors import WireError
-from rove_inference.remote.wire import ASK, MOST_HEADER_BYTES, Message, decode, encode
+from rove_inference.remote.wire import ASK, MOST_HEADER_BYTES, Encoder, Message, decode, encode
 
 
 def frame(header: object, payload: bytes = b"") -> bytes:
@@ -105,3 +105,10 @@ def test_the_largest_served_bundle_fits_the_header() -> None:
     joints = [f"joint_{index}_of_the_other_left_hand" for index in range(200)]
     spec = {"state": {"names": joints, "mean": [0.123456] * 200, "std": [0.1] * 200}}
     assert len(msgpack.packb({"spec": spec | {"action": spec["state"]}, "joints": joints})) < MOST_HEADER_BYTES
+
+
+def test_an_encoder_writes_the_same_frames_whatever_it_wrote_before() -> None:
+    encoder = Encoder()
+    for size in (3, 40, 5, 0, 41):
+        message = Message(ASK, {"number": size}, {"a": np.arange(size, dtype=np.uint8), "b": np.ones(2, np.float32)})
+        assert bytes(encoder.encode(message)) == encode(message)
