@@ -112,6 +112,8 @@ class PolicyWorker:
             if not self._planner.swap(policy):
                 return False
             self._retired.append(before)
+            self.model_ms = RunningQuantile(window=STATISTICS_WINDOW)  # of the new one from here on
+            self.overhead_ms = RunningQuantile(window=STATISTICS_WINDOW)
             return True
 
     def values(self) -> dict[str, object]:

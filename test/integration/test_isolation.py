@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ import yaml
 from rove_core.errors import BundleError, PolicyError
 from rove_core.joint_space import JointSpace
 from rove_inference.backends.placement import Placement
-from rove_inference.bundle import load_bundle
+from rove_inference.bundle import load_bundle, read_bundle
 from rove_inference.isolation import IsolatedPolicy, isolate, load_policy, needs_own_process
 from rove_inference.observation import Observation
 from rove_inference.policy import Policy
@@ -45,6 +46,12 @@ def is_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def children() -> list[int]:
+    """Processes that this one has started and that run."""
+    lists = [path.read_text() for path in Path("/proc/self/task").glob("*/children")]
+    return [int(pid) for text in lists for pid in text.split() if is_alive(int(pid))]
 
 
 def has_ended(policy: IsolatedPolicy) -> bool:
@@ -86,6 +93,19 @@ def test_a_bundle_that_cannot_be_used_there_is_refused_in_the_words_of_that_proc
     (tmp_path / "broken/model.onnx").write_bytes(b"changed after the check")
     with pytest.raises(BundleError, match="SHA-256"):
         isolate(bundle, SPACE, "iron_r01", Placement())
+
+
+def test_when_the_process_is_killed_while_it_loads_whoever_waits_hears_of_it(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(TINY, tmp_path / "slow"))
+    (folder / "model.onnx").unlink()
+    os.mkfifo(folder / "model.onnx")  # loading waits for somebody to write
+    with ThreadPoolExecutor(1) as pool:
+        loading = pool.submit(isolate, read_bundle(folder, SPACE), SPACE, "iron_r01", Placement())
+        wait(children, "the process")
+        for pid in children():
+            os.kill(pid, signal.SIGKILL)
+        with pytest.raises(PolicyError, match="ended with signal 9"):
+            loading.result(DEADLINE_S)
 
 
 def test_it_ends_when_the_process_that_started_it_is_killed() -> None:

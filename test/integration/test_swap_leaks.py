@@ -8,7 +8,7 @@ import shutil
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +41,13 @@ def use() -> tuple[int, int, int]:
     """Memory [kB], open files and threads of this process."""
     gc.collect()
     return resident_kb(), len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
+
+
+def wait(condition: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < end, f"waited {DEADLINE_S} s for {what}"
+        time.sleep(0.01)
 
 
 class Robot:
@@ -102,11 +109,17 @@ def test_a_thousand_swaps_leak_neither_memory_nor_files_nor_threads(robot: Robot
     assert memory_kb < ALLOWED_KB_PER_SWAP * (SWAPS - SETTLED)
 
 
+def test_after_a_swap_the_times_are_those_of_the_new_policy(robot: Robot) -> None:
+    robot.swap(TINY)
+    wait(lambda: robot.worker.model_ms.at(0.5) > 0, "the time of the first answer")
+    robot.worker.set_authority(Authority(False, robot.epoch + 1))
+    assert robot.worker.swap(Policy.load(TINY, SPACE))
+    assert robot.worker.model_ms.at(0.5) == 0
+    assert robot.worker.overhead_ms.at(0.5) == 0
+
+
 def test_the_policy_before_is_freed_once_the_next_one_answers(robot: Robot) -> None:
     old = weakref.ref(robot.worker.policy)
     robot.swap(TINY)
     robot.worker.set_authority(Authority(False, robot.epoch + 1))
-    end = time.monotonic() + DEADLINE_S
-    while old() is not None:
-        assert time.monotonic() < end, "something still refers to the old policy"
-        time.sleep(0.01)
+    wait(lambda: old() is None, "the last reference to the old policy to go")
