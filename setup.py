@@ -50,7 +50,8 @@ EXTRAS = {
     "cpu": ["onnxruntime"],
     "gpu": ["onnxruntime-gpu"],
     "torch": ["torch==2.13.0", "safetensors", "onnx"],  # the torch backend, and cloning the demo policy into ONNX
-    "actor": ["torch==2.13.0", "safetensors", "onnx", "transformers>=5", "tokenizers", "pillow"],  # Qwen3-VL and its head
+    # The ROVE actor: Qwen3-VL through transformers (Apache-2.0), without torchvision.
+    "actor": ["torch==2.13.0", "safetensors", "onnx", "transformers>=5", "tokenizers", "pillow"],
     "rerun": ["rerun-sdk"],  # episodes in the Rerun viewer
     "bench": ["mink", "ruckig"],  # what `rove bench` compares retargeting and the filter with
     # Real ROS 2 (Kilted) for machines without one. Never on a robot that has ROS: its own rclpy is used there.

@@ -20,7 +20,7 @@ import torch
 
 from rove_core.errors import BundleError
 from rove_core.joint_space import JointSpace
-from rove_inference.backends import Array, TensorInfo
+from rove_inference.backends import Array, TensorInfo, first_line
 from rove_inference.backends.onnx import OnnxBackend
 from rove_inference.backends.placement import Placement
 from rove_inference.backends.torch_model import TorchBackend, open_torch
@@ -107,7 +107,7 @@ def export_network(bundle: Bundle, network: NetworkSpec, target: Path) -> Export
     try:
         _write(backend, example, target / name)
     except Exception as error:  # noqa: BLE001 - the exporter raises whatever it trips over
-        raise BundleError(f"torch cannot export {network.model}: {str(error).splitlines()[0][:200]}") from None
+        raise BundleError(f"torch cannot export {network.model}: {first_line(error)}") from None
     difference = _difference(backend.run(example), OnnxBackend(target / name).run(example))
     if not difference <= PARITY:
         raise BundleError(f"{name} differs from {network.model} by {difference:.2g} of its largest value")

@@ -19,7 +19,7 @@ from transformers import AutoImageProcessor, AutoTokenizer, Qwen3VLModel, loggin
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
 from rove_core.errors import BundleError, PolicyError
-from rove_inference.backends import TEXT, Array, TensorInfo
+from rove_inference.backends import TEXT, Array, TensorInfo, first_line
 from rove_inference.backends.placement import Placement
 from rove_inference.backends.torch_model import torch_device
 from rove_inference.bundle import Bundle, CameraSpec
@@ -92,7 +92,7 @@ class Qwen3VLBackbone:
                 pictures = self._see(batches, 1 if alike else rows)
                 features = self._branch(tokens, pictures) if alike and rows > 1 else self._read(tokens, pictures)
         except (RuntimeError, ValueError, TypeError) as error:
-            raise PolicyError(f"inference failed: {str(error).splitlines()[0][:200]}") from None
+            raise PolicyError(f"inference failed: {first_line(error)}") from None
         return {"features": features.float().cpu().numpy(), "feature_mask": tokens.mask.bool().cpu().numpy()}
 
     def _read(self, tokens: Tokens, pictures: dict[str, Any]) -> torch.Tensor:
@@ -209,8 +209,8 @@ def _load(folder: Path, device: torch.device) -> tuple[Any, Any, Any]:
         # Pillow, not torchvision: one library less, and the same picture on every machine.
         processor = AutoImageProcessor.from_pretrained(folder, backend="pil", **local)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        first = (str(error).splitlines() or [""])[0][:200]
-        raise BundleError(f"{folder.name}/ is no Qwen3-VL checkpoint that can be loaded: {first}") from None
+        why = f"is no Qwen3-VL checkpoint that can be loaded: {first_line(error)}"
+        raise BundleError(f"{folder.name}/ {why}") from None
     # transformers would fill what a checkpoint lacks with random numbers, and only warn.
     lacking = [*found["missing_keys"], *(str(key) for key in found["mismatched_keys"])]
     if lacking:

@@ -45,3 +45,9 @@ class Backend(Protocol):
             PolicyError: that failed.
         """
         ...
+
+
+def first_line(error: Exception) -> str:
+    """What a foreign library said went wrong, as one line that is not too long."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__

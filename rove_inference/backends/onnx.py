@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime as ort
 
 from rove_core.errors import BundleError, PolicyError
-from rove_inference.backends import TEXT, Array, TensorInfo
+from rove_inference.backends import TEXT, Array, TensorInfo, first_line
 from rove_inference.backends.placement import Placement
 from rove_inference.backends.resident import Resident
 
@@ -50,7 +50,7 @@ class OnnxBackend:
             with placement.pinned():
                 self._session = ort.InferenceSession(str(path), _options(placement), providers=providers)
         except Exception as error:  # noqa: BLE001 - onnxruntime raises unexported types, straight from Exception
-            raise BundleError(f"{path.name} is not a model that ONNX Runtime can load: {_first_line(error)}") from None
+            raise BundleError(f"{path.name} is not a model that ONNX Runtime can load: {first_line(error)}") from None
         # Without its libraries a provider is left out without an error.
         if PROVIDERS[placement.kind] not in self._session.get_providers():
             raise PolicyError(
@@ -72,7 +72,7 @@ class OnnxBackend:
             else:
                 values = self._run_bound(tensors, self._resident)
         except Exception as error:  # noqa: BLE001 - see above
-            raise PolicyError(f"inference failed: {_first_line(error)}") from None
+            raise PolicyError(f"inference failed: {first_line(error)}") from None
         return dict(zip(self._output_names, values, strict=True))
 
     def _run_bound(self, tensors: Mapping[str, Array], resident: Resident[Any]) -> list[Array]:
@@ -138,8 +138,3 @@ def _info(node: Any) -> TensorInfo:
     # A free dimension is None or a name.
     shape = tuple(size if isinstance(size, int) else None for size in node.shape)
     return TensorInfo(shape, dtype)
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__

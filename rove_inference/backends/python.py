@@ -18,7 +18,7 @@ from importlib.metadata import EntryPoint, entry_points
 import numpy as np
 
 from rove_core.errors import BundleError, RoveError, nearest
-from rove_inference.backends import Backend, TensorInfo
+from rove_inference.backends import Backend, TensorInfo, first_line
 from rove_inference.backends.placement import Placement
 from rove_inference.bundle import Bundle
 from rove_inference.network import NetworkSpec
@@ -38,8 +38,8 @@ def open_python(bundle: Bundle, network: NetworkSpec, placement: Placement) -> B
     except RoveError:
         raise
     except Exception as error:  # foreign code: its failure must leave the running policy alone
-        first = (str(error).splitlines() or [""])[0]
-        raise BundleError(f"entry point '{entry.name}' ({entry.value}): {type(error).__name__}: {first}") from error
+        why = f"{type(error).__name__}: {first_line(error)}"
+        raise BundleError(f"entry point '{entry.name}' ({entry.value}): {why}") from error
     problem = _problem(model)
     if problem:
         raise BundleError(

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from rove_core.errors import BundleError, PolicyError, nearest
-from rove_inference.backends import Array, TensorInfo
+from rove_inference.backends import Array, TensorInfo, first_line
 from rove_inference.backends.placement import Placement
 from rove_inference.backends.resident import Resident
 from rove_inference.bundle import Bundle
@@ -64,7 +64,7 @@ class TorchBackend:
                 answer = self.module(*(self._resident.get(name, tensors[name]) for name in self.inputs))
                 return {name: answer[name].cpu().numpy() for name in self.outputs}
         except (RuntimeError, ValueError, TypeError, KeyError, AssertionError) as error:
-            raise PolicyError(f"inference failed: {str(error).splitlines()[0][:200]}") from None
+            raise PolicyError(f"inference failed: {first_line(error)}") from None
 
     def _upload(self, array: Array) -> torch.Tensor:
         # A copy: torch warns of arrays that must not be written, and a decoder may change its own in place.
@@ -110,8 +110,8 @@ def load_archive(path: Path) -> Any:
     try:
         return torch.export.load(str(path))
     except Exception as error:  # noqa: BLE001 - the deserialiser raises whatever it trips over
-        first = (str(error).splitlines() or [""])[0][:200]
-        raise BundleError(f"{path.name} is not an archive that torch {torch.__version__} can load: {first}") from None
+        why = f"is not an archive that torch {torch.__version__} can load: {first_line(error)}"
+        raise BundleError(f"{path.name} {why}") from None
 
 
 def save_archive(program: Any, path: Path) -> None:
@@ -144,7 +144,7 @@ def load_weights(module: Any, path: Path) -> None:
     try:
         weights = load_file(str(path))
     except Exception as error:  # noqa: BLE001 - safetensors raises a type of its own, straight from Exception
-        raise BundleError(f"{path.name} is not a safetensors file: {str(error).splitlines()[0][:200]}") from None
+        raise BundleError(f"{path.name} is not a safetensors file: {first_line(error)}") from None
     wanted = module.state_dict()
     problems = [
         *(f"no '{name}'" for name in wanted if name not in weights),
