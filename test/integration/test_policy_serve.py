@@ -187,6 +187,9 @@ def test_a_gigabyte_is_cut_off_and_memory_stays_flat(
         stranger.sendall(b"\xff" + bytes(8) + b"\x7f\x03\x00NULL".ljust(23, b"\x00") + bytes(32))
         ready = b"\x05READY\x0bSocket-Type\x00\x00\x00\x06DEALER"
         stranger.sendall(b"\x04" + bytes([len(ready)]) + ready)
+        heard = b""
+        while b"READY" not in heard:
+            heard += stranger.recv(4096)
         stranger.sendall(b"\x00\x05hello")  # a small frame comes through
         wait(lambda: "a message of 5 bytes" in server.said(), "a word about it")
         stranger.sendall(b"\x02" + (1 << 30).to_bytes(8, "big"))
