@@ -54,6 +54,8 @@ class Rig:
         for thread in self._threads:
             thread.start()
         self.until(lambda: "[q] quit" in self.screen and "paused" in self.screen)
+        # Discovery is one-way: who is heard does not yet hear. What is sent before that is lost.
+        self.until(lambda: self.world.count_publishers(topics.EVENT_REQUEST) > 0)
 
     def _read(self) -> None:
         try:
