@@ -1,7 +1,7 @@
 """A takeover as it runs: pedal, supervisor_node and filter_node over DDS, beside other ways to switch, in one run.
 
 The operator stands up to 1 rad away in every joint and moves. All that is said of the stack comes from the command
-traces of the real filter_node; the other methods get the same operator at the same ticks, without his noise or latency.
+traces of the real filter_node; the other methods get the same operator at the same ticks, without the latency.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Other ways to give an operator the robot, fed with what the operator truly did, without latency or noise."""
+"""Other ways to give an operator the robot, fed with what the operator truly did, without latency."""
 
 from __future__ import annotations
 
