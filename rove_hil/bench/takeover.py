@@ -83,7 +83,7 @@ def _trace(count: int, out: Path) -> None:
 
 
 def _read(arrays: Mapping[str, npt.NDArray[Any]], index: int) -> Takeover:
-    trace = {name: arrays[f"{name}/{index}"] for name in ("stamp_ns", "mono_ns", "tick", "source", "sent")}
+    trace = {name: arrays[f"{name}/{index}"] for name in ("stamp_ns", "tick", "source", "sent")}
     paused_ns, go_ns, origin_ns = (int(arrays[f"{name}/{index}"]) for name in ("paused_ns", "go_ns", "origin_ns"))
     motion = OperatorMotion.of({name.split("/")[0]: arrays[name] for name in arrays if name.startswith("motion_") and
                                 name.endswith(f"/{index}")})  # fmt: skip

@@ -17,10 +17,18 @@ from rove_core.clocks import NS_PER_S
 from rove_core.errors import ConfigError
 from rove_hil.inputs.device_list import find, list_devices
 from rove_hil.inputs.evdev import UDEV_HINT, DeviceError, EvdevDevice
-from rove_hil.inputs.joy import chosen_joys
 from rove_hil.inputs.key_codes import name_of
-from rove_hil.inputs.mapping import ANY, DEFAULT, Action, Button, InputMapping, PedalMapping, load_mapping
-from rove_hil.inputs.pedal import chosen_pedals
+from rove_hil.inputs.mapping import (
+    ANY,
+    DEFAULT,
+    Action,
+    Button,
+    InputMapping,
+    PedalMapping,
+    chosen_joys,
+    chosen_pedals,
+    load_mapping,
+)
 
 RULES = DEFAULT.with_name("70-rove-inputs.rules")
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from rove_core.clocks import NS_PER_S
-from rove_core.errors import ConfigError, nearest
 from rove_core.modes import Event
 from rove_hil.inputs.button import ButtonState, Moment, Press
-from rove_hil.inputs.mapping import JOY_INPUT, InputMapping, JoyMapping
+from rove_hil.inputs.mapping import JOY_INPUT, JoyMapping
 
 # An axis that was pressed is let go below this share of its threshold: noise must not chatter.
 _LET_GO = 0.8
@@ -83,19 +82,3 @@ class Joy:
             return bool(values[index])
         value = values[index] if parts is not None and parts["sign"] == "+" else -values[index]
         return value > self.given.axis_pressed * (_LET_GO if self._down[key] else 1.0)
-
-
-def chosen_joys(mapping: InputMapping, chosen: Sequence[str]) -> dict[str, JoyMapping]:
-    """The Joy devices that somebody named, each as NAME or NAME=TOPIC.
-
-    Raises:
-        ConfigError: the mapping has no such device.
-    """
-    joys = {}
-    for text in chosen:
-        name, _, topic = text.partition("=")
-        if name not in mapping.joys:
-            raise ConfigError(f"the mapping has no joy '{name}', {nearest(name, mapping.joys)}")
-        given = mapping.joys[name]
-        joys[name] = given.model_copy(update={"topic": topic}) if topic else given
-    return joys

@@ -7,9 +7,9 @@ what it leaves out stays as shipped (`default_mapping.yaml`).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import yaml
 from pydantic import BeforeValidator, Field, model_validator
@@ -34,6 +34,8 @@ KEY_NAMES = {"space": " ", "tab": "\t", "enter": "\n", "backspace": "\x7f"}
 _ESTOP_RULE, _ESTOP_HINT = "an emergency stop acts at once and in every mode", "write just `estop`"
 
 JOY_INPUT = re.compile(r"(?P<kind>button|axis)_(?P<index>\d+)(?P<sign>[+-]?)")
+
+DeviceT = TypeVar("DeviceT", bound=ConfigModel)
 
 
 def _spread(given: Any) -> Any:
@@ -150,6 +152,35 @@ def load_mapping(path: str | Path | None = None) -> InputMapping:
     mapping = given.model_copy(update={name: getattr(shipped, name) for name in left_out})
     _check(mapping, str(path))
     return mapping
+
+
+def chosen_pedals(mapping: InputMapping, chosen: Sequence[str]) -> dict[str, PedalMapping]:
+    """The pedals that somebody named, each as NAME or NAME=PATH.
+
+    Raises:
+        ConfigError: the mapping has no such pedal.
+    """
+    return _chosen("pedal", mapping.pedals, chosen, "path")
+
+
+def chosen_joys(mapping: InputMapping, chosen: Sequence[str]) -> dict[str, JoyMapping]:
+    """The Joy devices that somebody named, each as NAME or NAME=TOPIC.
+
+    Raises:
+        ConfigError: the mapping has no such device.
+    """
+    return _chosen("joy", mapping.joys, chosen, "topic")
+
+
+def _chosen(kind: str, devices: Mapping[str, DeviceT], chosen: Sequence[str], place: str) -> dict[str, DeviceT]:
+    """Those that were named; what stands after "=" replaces the field `place`. Raises ConfigError."""
+    found = {}
+    for text in chosen:
+        name, _, where = text.partition("=")
+        if name not in devices:
+            raise ConfigError(f"the mapping has no {kind} '{name}', {nearest(name, devices)}")
+        found[name] = devices[name].model_copy(update={place: where}) if where else devices[name]
+    return found
 
 
 def as_yaml(mapping: InputMapping) -> str:

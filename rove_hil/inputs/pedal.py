@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from rove_core.errors import ConfigError, nearest
 from rove_core.modes import Event
 from rove_hil.inputs.button import ButtonState, Moment, Press
 from rove_hil.inputs.device_list import find
 from rove_hil.inputs.evdev import DeviceError, EvdevDevice, KeyChange
 from rove_hil.inputs.key_codes import code_of
-from rove_hil.inputs.mapping import InputMapping, PedalMapping
+from rove_hil.inputs.mapping import PedalMapping
 
 
 class Pedal:
@@ -97,19 +96,3 @@ class Pedal:
             self._device.close()
             self._device = None
         return [press for state in self._buttons.values() for press in state.lose(moment)]
-
-
-def chosen_pedals(mapping: InputMapping, chosen: Sequence[str]) -> dict[str, PedalMapping]:
-    """The pedals that somebody named, each as NAME or NAME=PATH.
-
-    Raises:
-        ConfigError: the mapping has no such pedal.
-    """
-    pedals = {}
-    for text in chosen:
-        name, _, path = text.partition("=")
-        if name not in mapping.pedals:
-            raise ConfigError(f"the mapping has no pedal '{name}', {nearest(name, mapping.pedals)}")
-        given = mapping.pedals[name]
-        pedals[name] = given.model_copy(update={"path": path}) if path else given
-    return pedals

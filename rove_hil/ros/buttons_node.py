@@ -21,9 +21,9 @@ from rove_core.ros.node import main as run
 from rove_hil.inputs.button import Moment, Press
 from rove_hil.inputs.cues import DEVICE_LOST, REFUSED, Speaker
 from rove_hil.inputs.evdev import DeviceError, EvdevDevice, KeyChange
-from rove_hil.inputs.joy import Joy, chosen_joys
-from rove_hil.inputs.mapping import load_mapping
-from rove_hil.inputs.pedal import Pedal, chosen_pedals
+from rove_hil.inputs.joy import Joy
+from rove_hil.inputs.mapping import chosen_joys, chosen_pedals, load_mapping
+from rove_hil.inputs.pedal import Pedal
 from rove_hil.ros.presser import BUTTONS_NODE, DEVICE_BACK_EVENT, DEVICE_LOST_EVENT, LOST, AttemptParameters, Presser
 
 # How long to wait for something to read: the end of a hold and of the node are noticed after this [s].

@@ -195,10 +195,8 @@ class Probe:
             "go_ns": go_ns,
             "stamp_ns": np.array([stamps.to_ns(trace.stamp) for trace in traces]),
             "origin_ns": self._origin_ns,
-            "mono_ns": np.array([trace.mono_ns for trace in traces]),
             "tick": np.array([trace.tick for trace in traces], dtype=np.int64),
             "source": np.array([trace.source for trace in traces]),
-            "mode": np.array([trace.mode for trace in traces]),
             "sent": np.array([trace.sent for trace in traces]),
             **motion.parameters(),
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -168,6 +169,14 @@ class Supervisor:
         )
         answer = self._ask(self._press, request)
         assert answer.accepted, answer.reason
+
+
+@pytest.fixture
+def wire_url() -> str:
+    """Where motion capture can be published: a port that nobody has."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"tcp://127.0.0.1:{free.getsockname()[1]}"
 
 
 @pytest.fixture

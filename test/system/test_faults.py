@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -65,12 +64,9 @@ class Headset:
 
 
 @pytest.fixture
-def headset() -> Iterator[tuple[str, Headset]]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        url = f"tcp://127.0.0.1:{free.getsockname()[1]}"
-    swaying = Headset(url)
-    yield url, swaying
+def headset(wire_url: str) -> Iterator[tuple[str, Headset]]:
+    swaying = Headset(wire_url)
+    yield wire_url, swaying
     swaying.close()
 
 

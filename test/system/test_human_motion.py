@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -56,12 +55,9 @@ class Headset:
 
 
 @pytest.fixture
-def headset() -> Iterator[tuple[str, Headset]]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        url = f"tcp://127.0.0.1:{free.getsockname()[1]}"
-    playing = Headset(url)
-    yield url, playing
+def headset(wire_url: str) -> Iterator[tuple[str, Headset]]:
+    playing = Headset(wire_url)
+    yield wire_url, playing
     playing.close()
 
 

@@ -7,8 +7,8 @@ import pytest
 from rove_core.errors import ConfigError
 from rove_core.modes import Event, Mode
 from rove_hil.inputs.button import Moment, Seen
-from rove_hil.inputs.joy import Joy, chosen_joys
-from rove_hil.inputs.mapping import JoyMapping, load_mapping
+from rove_hil.inputs.joy import Joy
+from rove_hil.inputs.mapping import JoyMapping, chosen_joys, load_mapping
 
 MS = 1_000_000
 GIVEN = JoyMapping.model_validate(

@@ -10,8 +10,8 @@ from rove_core.errors import ConfigError
 from rove_core.modes import Event, Mode
 from rove_hil.inputs.button import Moment, Press, Seen
 from rove_hil.inputs.evdev import EV_SYN, SYN_DROPPED, SYN_REPORT, DeviceError, KeyChange
-from rove_hil.inputs.mapping import PedalMapping, load_mapping
-from rove_hil.inputs.pedal import Pedal, chosen_pedals
+from rove_hil.inputs.mapping import PedalMapping, chosen_pedals, load_mapping
+from rove_hil.inputs.pedal import Pedal
 
 MS = 1_000_000
 SEEN = Seen(Mode.ROLLOUT, "e1")
