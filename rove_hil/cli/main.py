@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from rove_core import __version__
+from rove_core.command_group import add_unavailable_command
 from rove_core.errors import RoveError
 
 # Packages that must not import one another each bring their commands: name -> `register(app: typer.Typer) -> None`.
@@ -91,12 +92,7 @@ def _register(app: typer.Typer, entry: EntryPoint) -> None:
     try:
         register = entry.load()
     except ImportError as error:
-        missing = f"`rove {entry.name}` is not available: {error}"
-
-        @app.command(entry.name, help=f"(not available: {error})", context_settings={"ignore_unknown_options": True})
-        def _unavailable(_arguments: Annotated[list[str] | None, typer.Argument(hidden=True)] = None) -> None:
-            raise RoveError(missing, "`rove doctor` says what is missing on this machine")
-
+        add_unavailable_command(app, entry.name, f"rove {entry.name}", str(error))
         return
     register(app)
 

@@ -1,0 +1,60 @@
+"""`rove episodes show`: what is in one episode."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rove_recorder.cli.arguments import AsJson, OneEpisode
+
+
+def register(group: typer.Typer) -> None:
+    """Add the command."""
+    group.command("show")(show)
+
+
+def show(
+    episode: OneEpisode,
+    as_json: AsJson = False,
+    html: Annotated[Path | None, typer.Option(help="Write a page with film strip, stage bar and plots.")] = None,
+) -> None:
+    """What is in one episode: attributes, stages, events."""
+    from rove_recorder.attempt_facts import facts_of
+    from rove_recorder.reader import open_episode
+    from rove_recorder.summary import table
+
+    opened = open_episode(episode)
+    stages = [
+        {
+            "stage": span.stage.name.lower(),
+            "controller": span.controller,
+            "mode": span.mode.value,
+            "start_row": span.start_row,
+            "end_row": span.end_row,
+            "seconds": round(span.rows / opened.control_hz, 3),
+        }
+        for span in opened.stages()
+    ]
+    if html is not None:
+        from rove_recorder.report import write_report
+
+        write_report(opened.episode_id, [facts_of(episode)], html)
+    if as_json:
+        content = {"attributes": opened.attrs, "stages": stages, "events": opened.events()}
+        typer.echo(json.dumps(content, indent=2))
+        return
+    typer.echo(table([facts_of(episode)]))
+    typer.echo("\nstage       controller  mode       rows           seconds")
+    for stage in stages:
+        rows = f"{stage['start_row']} to {stage['end_row']}"
+        typer.echo(
+            f"{stage['stage']:<11} {stage['controller']:<11} {stage['mode']:<10} {rows:<14} {stage['seconds']:.2f}"
+        )
+    typer.echo("\nevents, seconds since the first row")
+    start_ns = int(opened.steps["t_ros_ns"][0]) if opened.rows else 0
+    for event in opened.events():
+        refused = "" if event.get("accepted", True) else f" refused: {event.get('reason', '')}"
+        typer.echo(f"{(event['t_ros_ns'] - start_ns) * 1e-9:8.2f}  {event['type']} ({event['device']}){refused}")
