@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -28,7 +29,11 @@ def find_episodes(folder: Path) -> list[Path]:
         return [folder]
     if not folder.is_dir():
         raise EpisodeError(f"no folder {folder}", "give the folder that holds sessions, a session, or an episode")
-    found = (path for suffix in (SUFFIX, OPEN_SUFFIX) for path in folder.rglob(f"*{suffix}") if path.is_dir())
+    found = []
+    for parent, names, _ in os.walk(folder):
+        episodes = [name for name in names if name.endswith((SUFFIX, OPEN_SUFFIX))]
+        found += [Path(parent, name) for name in episodes]
+        names[:] = [name for name in names if name not in episodes]  # what an episode holds is no session
     return sorted(found, key=lambda path: (path.parent, path.name.partition(SUFFIX)[0]))
 
 
