@@ -17,12 +17,14 @@ import numpy.typing as npt
 
 from rove_core.errors import RecordingError, RoveError
 from rove_core.modes import Outcome, Source
+from rove_recorder.hashes import HASHES, FileHash, hash_episode, write_hashes
 from rove_recorder.reader import SEALING, ArrayGroup, Episode
 from rove_recorder.schema import OPEN_SUFFIX, SUFFIX
 from rove_recorder.segmenter import marks_of_takeovers, progress_marks, segment
 from rove_recorder.session_lock import SessionLock
 from rove_recorder.storage import (
     METADATA,
+    PARTIAL,
     ArrayAppender,
     array_rows,
     group_metadata,
@@ -34,12 +36,15 @@ from rove_recorder.storage import (
 RECOVERED_BY = "recovery"
 
 
-def seal_episode(folder: Path, ending: Mapping[str, Any] | None = None) -> Path:
+def seal_episode(
+    folder: Path, ending: Mapping[str, Any] | None = None, full_chunks: Mapping[str, FileHash] | None = None
+) -> Path:
     """Turn an open episode into a finished one.
 
     Args:
         folder: `<episode_id>.zarr.open`, with nobody writing to it.
         ending: attributes that the end adds (outcome ...); None when it is recovered.
+        full_chunks: path -> hash of chunk files that were hashed when they were written.
 
     Returns:
         The finished episode's folder.
@@ -50,14 +55,24 @@ def seal_episode(folder: Path, ending: Mapping[str, Any] | None = None) -> Path:
     target = folder.with_name(folder.name.removesuffix(OPEN_SUFFIX) + SUFFIX)
     episode = Episode(folder)
     if not episode.attrs.get("committed"):
-        _seal_groups(episode)
+        if _seal_groups(episode):
+            full_chunks = None  # a chunk that was full may not be any more
         attributes = {**episode.attrs, **(_recovered() if ending is None else ending), **_description(Episode(folder))}
         write_atomically(folder / METADATA, group_metadata({**attributes, "committed": True}))
     (folder / SEALING).unlink(missing_ok=True)
     sync_folder(folder, everything=True)
+    if not (folder / HASHES).exists():  # what it covers is on the disk, so that it is right when it is there
+        _write_hashes(folder, full_chunks or {})
     folder.rename(target)
     sync_folder(target.parent)
     return target
+
+
+def _write_hashes(folder: Path, full_chunks: Mapping[str, FileHash]) -> None:
+    for left_by_a_kill in [*folder.rglob(f"*{PARTIAL}")]:
+        left_by_a_kill.unlink()
+    write_hashes(folder, hash_episode(folder, full_chunks))
+    sync_folder(folder, everything=True)
 
 
 def _recovered() -> dict[str, Any]:
@@ -72,19 +87,22 @@ def _groups(folder: Path) -> list[str]:
     return sorted(str(path.parent.relative_to(folder)) for path in folder.rglob(METADATA) if path.parent != folder)
 
 
-def _seal_groups(episode: Episode) -> None:
+def _seal_groups(episode: Episode) -> bool:
+    """Cut every array to its length; whether any had more rows."""
     groups = {path: episode.group(path) for path in _groups(episode.path) if not _is_array(episode.path / path)}
     plan = _plan(groups)
     write_atomically(episode.path / SEALING, json.dumps(plan).encode())
     # Padding must not reach the disk before the plan that tells it from rows.
     sync_folder(episode.path, everything=True)
+    cut = False
     for path, group in groups.items():
         if path == "chunks":
             _write_first_executed(group, plan[path], groups["streams/commands"], plan["streams/commands"])
         # Lengths first: sealing the offsets must not change what is read from them.
         rows = {name: array_rows(array, group.arrays, plan[path]) for name, array in group.arrays.items()}
         for name, array in group.arrays.items():
-            array.seal(rows[name])
+            cut |= array.seal(rows[name])
+    return cut
 
 
 def _is_array(folder: Path) -> bool:

@@ -8,12 +8,13 @@ up with zeros (as zarr wants) and writes the shape into its zarr.json.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePath
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,12 +24,14 @@ from rove_recorder.disk_sync import sync_file_system
 from rove_recorder.schema import ArraySpec, GroupSpec, Layout
 
 METADATA = "zarr.json"
+# What is being written, until it gets its name.
+PARTIAL = ".partial"
 AnyArray = npt.NDArray[Any]
 
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Replace `path` by `data`: a reader sees the old content or the new, never a part."""
-    temporary = path.with_name(path.name + ".partial")
+    temporary = path.with_name(path.name + PARTIAL)
     temporary.write_bytes(data)
     temporary.replace(path)
 
@@ -104,6 +107,14 @@ def read_metadata(folder: Path) -> dict[str, Any]:
     return metadata
 
 
+PathT = TypeVar("PathT", bound=PurePath)
+
+
+def chunk_path(folder: PathT, index: int, tail: tuple[int, ...]) -> PathT:
+    """File of chunk `index` along the first axis of the array in `folder`, whose rows have the shape `tail`."""
+    return folder.joinpath("c", str(index), *("0" for _ in tail))
+
+
 class ArrayFolder:
     """One array as a folder of chunk files, read and repaired without knowing the schema.
 
@@ -143,7 +154,7 @@ class ArrayFolder:
 
     def chunk_path(self, index: int) -> Path:
         """File of chunk `index` along the first axis."""
-        return self.folder.joinpath("c", str(index), *("0" for _ in self.tail))
+        return chunk_path(self.folder, index, self.tail)
 
     def rows_on_disk(self) -> int:
         """Whole rows in the chunk files, whatever the metadata says; for an array that is still open."""
@@ -183,14 +194,19 @@ class ArrayFolder:
             done += count
         return out
 
-    def seal(self, rows: int) -> None:
-        """Keep the first `rows` rows, fill up the last chunk, write the shape."""
-        index = 0
+    def seal(self, rows: int) -> bool:
+        """Keep the first `rows` rows, fill up the last chunk, write the shape. Chunks that stay full stay untouched.
+
+        Returns:
+            Whether there were more rows.
+        """
+        index, cut = 0, False
         while (path := self.chunk_path(index)).exists():
             keep = min(max(rows - index * self.chunk_rows, 0), self.chunk_rows)
+            cut = cut or path.stat().st_size > keep * self.row_bytes
             if keep == 0:
                 path.unlink()
-            else:
+            elif keep < self.chunk_rows:
                 handle = os.open(path, os.O_RDWR)
                 try:
                     os.ftruncate(handle, keep * self.row_bytes)
@@ -200,25 +216,38 @@ class ArrayFolder:
             index += 1
         write_atomically(self.folder / METADATA, array_metadata(self.spec, rows))
         self.rows = rows
+        return cut
 
 
 class ArrayAppender:
-    """Appends rows to the chunk files of one array. A row is durable against a kill once `append` returned."""
+    """Appends rows to the chunk files of one array. A row is durable against a kill once `append` returned.
+
+    Attributes:
+        full_chunks: SHA-256 of each chunk that is full, made from what was given to write: nothing is read back.
+    """
 
     def __init__(self, folder: Path, spec: ArraySpec) -> None:
         self.spec = spec
         self.rows = 0
+        self.full_chunks: list[str] = []
+        self._digest = hashlib.sha256()
         self._folder = folder
         self._handle = -1
         (folder / "c").mkdir(parents=True)
         (folder / METADATA).write_bytes(array_metadata(spec, 0))
 
-    def append(self, values: AnyArray) -> None:
+    def append(self, values: AnyArray, at: int | None = None) -> None:
         """Write rows, shape (n, *tail).
 
+        Args:
+            at: row number of the first of them. Rows that are there already are left out, so that a batch of which
+                the disk took only a part may be given again.
+
         Raises:
-            OSError: the disk is full or not writable. What was written until then stays.
+            OSError: the disk is full or not writable. Whole rows that were written until then stay.
         """
+        if at is not None:
+            values = values[self.rows - at :]
         values = np.ascontiguousarray(values, dtype=self.spec.dtype)
         data = values.reshape(-1).view(np.uint8).data
         row_bytes, chunk_rows = self.spec.row_bytes, self.spec.chunk_rows
@@ -228,13 +257,30 @@ class ArrayAppender:
             if used == 0:
                 self._open_chunk(index)
             count = min(chunk_rows - used, len(values) - done)
-            _write_all(self._handle, data[done * row_bytes : (done + count) * row_bytes])
+            block = data[done * row_bytes : (done + count) * row_bytes]
+            self._write(block, used * row_bytes)
             done += count
             self.rows += count
+            if self.rows % chunk_rows == 0:
+                self.full_chunks.append(self._digest.hexdigest())
+                self._digest = hashlib.sha256()
+
+    def _write(self, block: memoryview, start: int) -> None:
+        """Write a block at byte `start` of the open chunk, or nothing of it."""
+        rest = block
+        try:
+            while rest:
+                rest = rest[os.write(self._handle, rest) :]
+        except OSError:
+            with suppress(OSError):
+                os.ftruncate(self._handle, start)
+                os.lseek(self._handle, start, os.SEEK_SET)
+            raise
+        self._digest.update(block)
 
     def _open_chunk(self, index: int) -> None:
         self.close()
-        path = self._folder.joinpath("c", str(index), *("0" for _ in self.spec.tail))
+        path = chunk_path(self._folder, index, self.spec.tail)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
 
@@ -248,11 +294,6 @@ class ArrayAppender:
             with suppress(OSError):
                 os.close(self._handle)
             self._handle = -1
-
-
-def _write_all(handle: int, data: memoryview) -> None:
-    while data:
-        data = data[os.write(handle, data) :]
 
 
 def records_on_disk(arrays: Mapping[str, ArrayFolder]) -> int:
@@ -288,7 +329,7 @@ class GroupWriter:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / METADATA).write_bytes(group_metadata(spec.attributes))
         self.path = spec.path
-        self.records = 0
+        self.records = self._flushed = 0
         self._arrays = {array.name: ArrayAppender(folder / array.name, array) for array in spec.arrays}
         self._rows: dict[str, list[Any]] = {}
         self._ends: dict[str, int] = {}
@@ -307,23 +348,30 @@ class GroupWriter:
         return self.records - 1
 
     def flush(self) -> None:
-        """Write what is buffered. Raises OSError."""
+        """Write what is buffered. Raises OSError; what was written of it then is not written again the next time."""
         if not any(self._rows.values()):
             return
         # Ragged data before its offsets: a record counts only when both are there.
         ragged = [name for name in self._rows if self._arrays[name].spec.layout is Layout.RAGGED]
+        ends = dict(self._ends)
         for name in ragged:
             rows, spec = self._rows[name], self._arrays[name].spec
             lengths = np.array([len(row) for row in rows], np.int64)
             blocks = [np.frombuffer(row, np.uint8) if isinstance(row, bytes) else row for row in rows]
-            self._arrays[name].append(np.concatenate(blocks))
-            ends = self._ends[spec.offsets] + np.cumsum(lengths)
-            self._arrays[spec.offsets].append(ends)
-            self._ends[spec.offsets] = int(ends[-1])
+            self._arrays[name].append(np.concatenate(blocks), at=self._ends[spec.offsets])
+            bounds = self._ends[spec.offsets] + np.cumsum(lengths)
+            self._arrays[spec.offsets].append(bounds, at=self._flushed + 1)
+            ends[spec.offsets] = int(bounds[-1])
         for name, rows in self._rows.items():
             if name not in ragged:
-                self._arrays[name].append(np.asarray(rows))
+                self._arrays[name].append(np.asarray(rows), at=self._flushed)
+        for rows in self._rows.values():
             rows.clear()
+        self._ends, self._flushed = ends, self.records
+
+    def full_chunks(self) -> Iterator[tuple[ArraySpec, list[str]]]:
+        """Every array with the hashes of its full chunks, see `ArrayAppender`."""
+        return ((array.spec, array.full_chunks) for array in self._arrays.values())
 
     def moved_to(self, root: Path) -> None:
         """The episode's folder has another name now."""

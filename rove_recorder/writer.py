@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from rove_core import __version__
 from rove_core.errors import RecordingError
 from rove_core.joint_space import JointSpace
 from rove_core.modes import Outcome
+from rove_recorder.hashes import FileHash
 from rove_recorder.records import CameraModel, ChunkSample, CommandSample, EpisodeInfo, EventSample, JointSample
 from rove_recorder.recovery import seal_episode
 from rove_recorder.resampler import Row
@@ -27,7 +28,7 @@ from rove_recorder.schema import (
     episode_groups,
     robot_attributes,
 )
-from rove_recorder.storage import METADATA, GroupWriter, group_metadata, sync_folder
+from rove_recorder.storage import METADATA, GroupWriter, chunk_path, group_metadata, sync_folder
 
 
 def iso_time(t: datetime) -> str:
@@ -236,12 +237,23 @@ class EpisodeWriter:
             "closed_wall": iso_time(now),
         }
         try:
-            return seal_episode(self.path, ending)
+            return seal_episode(self.path, ending, self._full_chunks())
         except OSError as error:
             reason = full or f"cannot finish {self.path}: {error.strerror}"
             raise RecordingError(
                 str(reason), "free space on the disk; the episode is kept and can be recovered"
             ) from None
+
+    def _full_chunks(self) -> dict[str, FileHash]:
+        """Hashes of the chunk files that are complete, so that finishing a long episode does not read it again."""
+        return {
+            chunk_path(PurePosixPath(path, spec.name), index, spec.tail).as_posix(): FileHash(
+                spec.chunk_rows * spec.row_bytes, digest
+            )
+            for path, group in self._groups.items()
+            for spec, digests in group.full_chunks()
+            for index, digest in enumerate(digests)
+        }
 
     def abandon(self) -> None:
         """Close the files and leave the episode open on disk."""

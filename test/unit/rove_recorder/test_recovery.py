@@ -17,6 +17,7 @@ import pytest
 from rove_core.errors import RecordingError
 from rove_core.modes import Mode, Outcome
 from rove_recorder.check import check_episode
+from rove_recorder.hashes import hash_episode, read_hashes
 from rove_recorder.reader import SEALING, open_episode
 from rove_recorder.recovery import recover, seal_episode
 from rove_recorder.session_lock import SessionLock
@@ -114,6 +115,7 @@ def test_recovery_may_itself_be_killed_at_any_moment(scripted: Callable[[str], A
         episode = open_episode(folder.with_name(reference.name))
         assert episode.rows == expected.rows
         assert check_episode(episode) == []
+        assert read_hashes(episode.path) == hash_episode(episode.path)
 
 
 @pytest.mark.parametrize("arrays", range(0, 60, 6))
@@ -127,11 +129,11 @@ def test_sealing_that_stopped_after_some_arrays_is_done_again(
     rows = open_episode(folder).rows
     seal, sealed = storage.ArrayFolder.seal, []
 
-    def stop_after_some(array: storage.ArrayFolder, count: int) -> None:
+    def stop_after_some(array: storage.ArrayFolder, count: int) -> bool:
         if len(sealed) == arrays:
             raise OSError("power cut")
         sealed.append(array)
-        seal(array, count)
+        return seal(array, count)
 
     with monkeypatch.context() as patch:
         patch.setattr(storage.ArrayFolder, "seal", stop_after_some)
@@ -142,6 +144,7 @@ def test_sealing_that_stopped_after_some_arrays_is_done_again(
     finished = seal_episode(folder)
     assert open_episode(finished).rows == rows
     assert not (finished / SEALING).exists()
+    assert read_hashes(finished) == hash_episode(finished)
 
 
 def test_rows_that_name_an_image_that_was_lost_are_cut(scripted: Callable[[str], Any]) -> None:
