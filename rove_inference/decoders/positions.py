@@ -39,6 +39,9 @@ def to_robot(
     if actions.shape != expected:
         raise PolicyError(f"the model answered with shape {actions.shape}, expected {expected}")
     positions = np.ascontiguousarray(actions[0][:, order], dtype=np.float32)
+    inside = np.clip(positions, space.lower.astype(np.float32), space.upper.astype(np.float32))
+    if np.array_equal(inside, positions):  # as a rule; what is not a number equals nothing
+        return positions, 0
     finite = np.isfinite(positions)
     if not finite.all():
         step, joint = np.argwhere(~finite)[0]
@@ -51,4 +54,4 @@ def to_robot(
             f"joint '{space.names[joint]}' at step {step}: {positions[step, joint]:.3f} rad is outside "
             f"[{space.lower[joint]:.3f}, {space.upper[joint]:.3f}]"
         )
-    return np.clip(positions, space.lower.astype(np.float32), space.upper.astype(np.float32)), count
+    return inside, count
