@@ -5,6 +5,12 @@ VENV := .venv
 PEERS := .venv-peers
 # openpi-client, which wants another numpy than everything else.
 OPENPI := .venv-openpi
+# The real LeRobot, which wants Python 3.12, and the zarr of diffusion_policy, which wants 3.10 or older.
+LEROBOT := .venv-lerobot
+REPLAY := .venv-replay
+# $(call python,3.12): an interpreter of this version, nothing when there is none.
+python = $(shell for found in python$(1) $$HOME/.pyenv/versions/$(1).*/bin/python; do \
+	"$$found" -c '' 2>/dev/null && echo "$$found" && break; done)
 PYTHON := $(VENV)/bin/python
 # Inside the environment: whoever removes it starts over, whoever interrupts it goes on where it stopped.
 STAMPS := $(VENV)/stamps
@@ -27,7 +33,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-torch demo test test-unit test-integration test-system test-interop test-torch test-trainer bundle figures lint type format bench bench-peers openpi docker-lint clean
+.PHONY: help setup setup-torch demo test test-unit test-integration test-system test-interop test-torch test-trainer bundle figures lint type format bench bench-peers openpi lerobot replay docker-lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' Makefile
@@ -50,7 +56,7 @@ test-integration: setup ## real rclpy over real DDS
 test-system: setup ## the shipped deployment as processes, episodes on disk
 	$(PYTHON) -m pytest test/system
 
-test-interop: setup openpi ## our clients against the real packages of other projects
+test-interop: setup openpi lerobot replay ## our clients and files against the real packages of other projects
 	$(PYTHON) -m pytest test/interop
 
 test-torch: setup setup-torch ## torch backends and the ROVE actor, tiny and with random weights; installs torch
@@ -91,6 +97,17 @@ bench-peers: setup openpi ## dex-retargeting and openpi-client, for `rove bench 
 openpi:
 	@test -x $(OPENPI)/bin/python || $(PYTHON) -m venv $(OPENPI)
 	@$(OPENPI)/bin/python -m pip --disable-pip-version-check --no-input -qq install -r requirements/openpi.txt
+
+# No Python of the right version is no error: the tests that need it say that they are skipped.
+lerobot: ## the real LeRobot in .venv-lerobot, gigabytes (Python 3.12)
+	@test -x $(LEROBOT)/bin/lerobot-info || test -z "$(call python,3.12)" || { \
+		"$(call python,3.12)" -m venv $(LEROBOT) && \
+		$(LEROBOT)/bin/python -m pip --disable-pip-version-check --no-input -qq install -r requirements/lerobot.txt; }
+
+replay:
+	@test -x $(REPLAY)/bin/python || test -z "$(call python,3.10)" || { \
+		"$(call python,3.10)" -m venv $(REPLAY) && \
+		$(REPLAY)/bin/python -m pip --disable-pip-version-check --no-input -qq install -r requirements/replay.txt; }
 
 docker-lint: setup ## hadolint; docker/rehearse.sh goes through the steps without an engine
 	$(VENV)/bin/hadolint --config docker/hadolint.yaml docker/*.Dockerfile

@@ -52,6 +52,9 @@ EXTRAS = {
     "torch": ["torch==2.13.0", "safetensors", "onnx"],  # the torch backend, and cloning the demo policy into ONNX
     # The ROVE actor: Qwen3-VL through transformers (Apache-2.0), without torchvision.
     "actor": ["torch==2.13.0", "safetensors", "onnx", "transformers>=5", "tokenizers", "pillow"],
+    # `rove export --format lerobot`: LeRobot's tables and its video. PyAV and pyarrow are BSD and Apache-2.0; PyAV's
+    # wheels also carry x264 and x265 (GPL), which are not used here: video is written with SVT-AV1 (BSD).
+    "lerobot": ["av", "pyarrow"],
     "rerun": ["rerun-sdk"],  # episodes in the Rerun viewer
     "bench": ["mink", "ruckig"],  # what `rove bench` compares retargeting and the filter with
     # Real ROS 2 (Kilted) for machines without one. Never on a robot that has ROS: its own rclpy is used there.
@@ -71,6 +74,7 @@ EXTRAS = {
         "ros-trajectory-msgs==5.5.1",
     ],
     "dev": [
+        "av",  # with pyarrow: the tests of the extra `lerobot`
         "codespell",
         "colcon-common-extensions",  # the packaging test builds the tree as on a robot
         "colcon-ros",
@@ -79,6 +83,7 @@ EXTRAS = {
         "mypy",
         "onnx",  # tiny models that the tests write
         "pre-commit",
+        "pyarrow",
         "pytest",
         "pytest-timeout",
         "pytest-xdist",
