@@ -14,8 +14,23 @@ import numpy.typing as npt
 
 from rove_core.errors import EpisodeError, nearest
 from rove_core.modes import Source, Stage
+from rove_recorder.annotations import (
+    Annotation,
+    EpisodeOutcome,
+    MarkTime,
+    marks_in_force,
+    outcome_of,
+    read_annotations,
+)
 from rove_recorder.schema import FORMAT, OPEN_SUFFIX, SCHEMA_VERSION, SUFFIX, Layout
-from rove_recorder.segmenter import StageSpan, neighbours, progress_marks, segment
+from rove_recorder.segmenter import (
+    ProgressMark,
+    StageSpan,
+    marks_of_takeovers,
+    neighbours,
+    progress_marks,
+    segment,
+)
 from rove_recorder.storage import AnyArray, ArrayFolder, array_rows, read_metadata, records_on_disk
 
 # How many records each group keeps, written before an episode is sealed; only in folders that are still open.
@@ -243,10 +258,41 @@ class Episode:
         except ValueError:
             raise EpisodeError(f"{group.folder}: an event is not valid JSON") from None
 
-    def stages(self) -> list[StageSpan]:
-        """The stages of the attempt in order, covering every row."""
-        steps = self.steps
-        return segment(steps["mode"], steps["epoch"], steps["t_ros_ns"], progress_marks(self.events()))
+    @property
+    def outcome(self) -> EpisodeOutcome:
+        """How the attempt ended, as annotations have it, else as it was recorded.
+
+        Raises:
+            EpisodeError: an annotation is damaged.
+        """
+        return outcome_of(self.attrs["outcome"], self.annotations())
+
+    def annotations(self) -> list[Annotation]:
+        """What was said about the attempt afterwards, every version. Raises EpisodeError when one is damaged."""
+        return read_annotations(self.path)
+
+    def stages(self, proposals: bool = False) -> list[StageSpan]:
+        """The stages of the attempt in order, covering every row, with the marks of `marks`."""
+        steps, marks = self.steps, self._mark_times(proposals)
+        times = {epoch: mark.t_ros_ns for epoch, mark in marks.items()}
+        return segment(steps["mode"], steps["epoch"], steps["t_ros_ns"], times)
+
+    def marks(self, proposals: bool = False) -> list[ProgressMark | None]:
+        """t_r of each takeover, None where progress was not marked.
+
+        Args:
+            proposals: take computed marks (`rove episodes annotate --propose`) where nobody marked progress.
+
+        Raises:
+            EpisodeError: an annotation is damaged.
+        """
+        marks = self._mark_times(proposals)
+        times = {epoch: mark.t_ros_ns for epoch, mark in marks.items()}
+        sources = {epoch: mark.source for epoch, mark in marks.items()}
+        return marks_of_takeovers(self.stages(proposals), times, sources)
+
+    def _mark_times(self, proposals: bool) -> dict[int, MarkTime]:
+        return marks_in_force(progress_marks(self.events()), self.annotations(), proposals)
 
     def training_view(self, valid_only: bool = False) -> TrainingView:
         """The rows to learn from; `valid_only` also leaves out those with stale observations."""

@@ -107,16 +107,29 @@ def segment(
 
 @dataclass(frozen=True, slots=True)
 class ProgressMark:
-    """t_r of one takeover. `row` is the last row of the adaptation, -1 when the mark came before any row of it."""
+    """t_r of one takeover.
+
+    Attributes:
+        row: the last row of the adaptation, -1 when the mark came before any row of it.
+        source: "recorded", or the annotation that says so.
+    """
 
     takeover: int
     epoch: int
     t_ros_ns: int
     row: int
+    source: str = "recorded"
 
 
-def marks_of_takeovers(spans: Iterable[StageSpan], marks: Mapping[int, int]) -> list[ProgressMark | None]:
-    """One entry per takeover, None where no progress was marked."""
+def marks_of_takeovers(
+    spans: Iterable[StageSpan], marks: Mapping[int, int], sources: Mapping[int, str] | None = None
+) -> list[ProgressMark | None]:
+    """One entry per takeover, None where no progress was marked.
+
+    Args:
+        marks: epoch of a takeover -> its mark [ns, ROS clock], those that `spans` were made with.
+        sources: epoch -> where the mark comes from, when that is not the record.
+    """
     found: dict[int, ProgressMark | None] = {}
     for span in spans:
         if span.takeover < 0:
@@ -124,8 +137,10 @@ def marks_of_takeovers(spans: Iterable[StageSpan], marks: Mapping[int, int]) -> 
         mark = marks.get(span.epoch)
         if mark is None:
             found[span.takeover] = None
-        elif span.stage is Stage.ADAPTATION:
-            found[span.takeover] = ProgressMark(span.takeover, span.epoch, mark, span.end_row - 1)
+            continue
+        source = (sources or {}).get(span.epoch, "recorded")
+        if span.stage is Stage.ADAPTATION:
+            found[span.takeover] = ProgressMark(span.takeover, span.epoch, mark, span.end_row - 1, source)
         else:
-            found.setdefault(span.takeover, ProgressMark(span.takeover, span.epoch, mark, -1))
+            found.setdefault(span.takeover, ProgressMark(span.takeover, span.epoch, mark, -1, source))
     return [found[takeover] for takeover in sorted(found)]
