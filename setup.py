@@ -36,6 +36,7 @@ REQUIREMENTS = [
     "numba",  # the command filter's arithmetic as machine code: plain loops over joints, 15 us a tick
     "numpy",
     "opencv-python-headless",  # JPEG, image resizing; headless: no display libraries on a robot
+    "polars",  # the catalogue of episodes: parquet and SQL conditions; MIT
     "pydantic>=2",  # configuration that names the wrong key
     "pyyaml",  # robots, deployments, policy bundles
     "pyzmq",  # motion-capture wire, policy servers

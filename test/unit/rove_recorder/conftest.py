@@ -181,6 +181,14 @@ def takeover_episode(scripted: Callable[[str], ScriptedEpisode]) -> Path:
 
 
 @pytest.fixture
+def failed_episode(scripted: Callable[[str], ScriptedEpisode]) -> Path:
+    """A finished episode in which the policy failed and nobody took over."""
+    episode = scripted("failed")
+    episode.play(TAKEOVER_SCRIPT[:1])
+    return episode.close(Outcome.FAILURE)
+
+
+@pytest.fixture
 def info() -> EpisodeInfo:
     return EpisodeInfo("attempt", task="toaster", instruction="toast the bread")
 
