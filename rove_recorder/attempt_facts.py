@@ -22,11 +22,12 @@ STAGE_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class AttemptFacts:
-    """What is worth knowing of an attempt at a glance.
+    """What is worth knowing of an attempt at a glance, with what was corrected since it was recorded.
 
     Attributes:
         stage_seconds: per name of STAGE_NAMES; paused is everything outside of the three stages.
         t_r: per takeover, seconds from the first row to the last step of adaptation; None where not marked.
+        flags: codes of what was recorded over budget, as in "camera_over_budget".
         problem: why it cannot be read, "" when it can.
     """
 
@@ -49,6 +50,7 @@ class AttemptFacts:
     policy: str = ""
     committed: bool = False
     recovered: bool = False
+    flags: tuple[str, ...] = ()
     problem: str = ""
 
     def as_json(self) -> dict[str, Any]:
@@ -67,22 +69,21 @@ def facts_of(path: Path) -> AttemptFacts:
 def _facts(episode: Episode) -> AttemptFacts:
     attrs, steps = episode.attrs, episode.steps
     seconds = dict.fromkeys(STAGE_NAMES.values(), 0.0)
-    spans = episode.stages()
+    spans, outcome = episode.stages(), episode.outcome
     for span in spans:
         seconds[STAGE_NAMES[span.stage]] += span.rows / episode.control_hz
     start_ns = int(steps["t_ros_ns"][0]) if episode.rows else 0
-    marks = attrs.get("t_r", [])
     policy = attrs.get("policy") or {}
     return AttemptFacts(
         id=episode.path.name.split(".zarr")[0],
         path=str(episode.path),
-        outcome=attrs["outcome"]["value"],
-        by=attrs["outcome"]["by"],
+        outcome=outcome.value,
+        by=outcome.by,
         takeovers=1 + max((span.takeover for span in spans), default=-1),
         rows=episode.rows,
         seconds=float(steps["t_mono_ns"][-1] - steps["t_mono_ns"][0]) * 1e-9 if episode.rows else 0.0,
         stage_seconds={name: round(value, 3) for name, value in seconds.items()},
-        t_r=tuple(None if mark is None else round((mark["t_ros_ns"] - start_ns) * 1e-9, 3) for mark in marks),
+        t_r=tuple(None if mark is None else round((mark.t_ros_ns - start_ns) * 1e-9, 3) for mark in episode.marks()),
         frames=sum(attrs.get("frames", {}).values()),
         frames_dropped=sum(attrs.get("frames_dropped", {}).values()),
         valid_rows=int(steps["valid"].sum()),
@@ -93,6 +94,7 @@ def _facts(episode: Episode) -> AttemptFacts:
         policy=f"{policy.get('id', '')} #{policy.get('index', '')}" if policy else "",
         committed=bool(attrs.get("committed")),
         recovered=bool(attrs.get("recovered")),
+        flags=tuple(flag["code"] for flag in attrs.get("flags", [])),
     )
 
 

@@ -50,6 +50,23 @@ def check_episode(episode: Episode) -> list[str]:
     return problems
 
 
+def exportable(episode: Episode) -> list[str]:
+    """Why an episode should not go to a trainer yet, one line per reason; empty when it may.
+
+    An episode goes out finished, with an outcome that somebody stands for, within its budgets, and sound.
+    """
+    if not (episode.finished and episode.attrs.get("committed")):
+        return ["not committed: still open, or its recorder died (rove episodes recover)"]
+    reasons = []
+    try:
+        if episode.outcome.value is Outcome.UNLABELLED:
+            reasons.append("unlabelled: nobody has said how it ended (rove episodes label)")
+    except EpisodeError:
+        pass  # the check says so
+    reasons += [f"flagged: {flag['code']}: {flag['detail']}" for flag in episode.attrs.get("flags", [])]
+    return reasons + check_episode(episode)
+
+
 def _groups(episode: Episode) -> Iterator[tuple[str, ArrayGroup]]:
     yield "steps", episode.steps
     yield from ((f"streams/{name}", group) for name, group in episode.streams.items())
