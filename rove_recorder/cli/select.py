@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from rove_recorder.cli.arguments import AsJson
+from rove_recorder.cli.arguments import AsJson, Catalogue
 
 
 def register(group: typer.Typer) -> None:
@@ -17,9 +16,7 @@ def register(group: typer.Typer) -> None:
 
 
 def select(
-    folder: Annotated[
-        Path, typer.Argument(help="Folder with episodes, or a catalogue as parquet.", show_default=False)
-    ],
+    folder: Catalogue,
     where: Annotated[
         str, typer.Argument(help="SQL condition, as \"outcome = 'success' AND takeovers > 0\".", show_default=False)
     ],
