@@ -86,6 +86,11 @@ class RoveNode(LifecycleNode):
         """Publish `report()` = (level, message, values) once a second on /diagnostics."""
         self._diagnose = report
 
+    def report_now(self) -> None:
+        """Publish the report without waiting for the next second; in the thread of the callbacks."""
+        self._next_diagnostics = 0.0
+        self._publish_diagnostics()
+
     def _publish_diagnostics(self) -> None:
         if self._diagnose is None or time.monotonic() < self._next_diagnostics:
             return

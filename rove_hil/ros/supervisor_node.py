@@ -140,7 +140,10 @@ class SupervisorNode(RoveNode):
 
     def _publish_mode(self) -> None:
         gate_met = self._core.mode is Mode.ALIGNING and self._alignment.gate.state(self.clock.now_ns()).met
-        self._modes.publish(messages.mode_message(self._core.state(), self.ros_now_ns(), gate_met=gate_met))
+        message = messages.mode_message(self._core.state(), self.ros_now_ns(), gate_met=gate_met)
+        policy = self._surroundings.policy()
+        message.policy_id, message.policy_index = policy.policy_id, policy.index
+        self._modes.publish(message)
 
     # Presses
 
@@ -154,7 +157,7 @@ class SupervisorNode(RoveNode):
             gate_reason=gate.reason,
             alignment=self._alignment.errors_json(now_ns),
             recording_problem=self._watch.recorder_problem(now_ns),
-            policy_problem=self._surroundings.policy_problem(),
+            policy_problem=self._surroundings.policy().problem,
             fault_cause=self._watch.fault_cause(now_ns),
             not_ready=self._watch.not_ready(now_ns),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from functools import partial
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -19,6 +20,23 @@ from rove_hil.supervision.watchdogs import Watch
 POLICY_REPORT_S = 3.5
 
 
+@dataclass(frozen=True, slots=True)
+class PolicyReport:
+    """What policy_node last said of itself.
+
+    Attributes:
+        problem: why it cannot drive, "" when it can.
+        policy_id, index: of the bundle that it serves; "" and -1 when it has none.
+    """
+
+    problem: str
+    policy_id: str = ""
+    index: int = -1
+
+
+SILENT = PolicyReport("policy_node: nothing heard")
+
+
 class Surroundings:
     """Subscribes to the others on behalf of `node` and tells `watch` what came."""
 
@@ -26,7 +44,8 @@ class Surroundings:
         self._clock = node.clock
         self._watch = watch
         self._trace: tuple[int, bytes] | None = None
-        self._policy: tuple[float, str] | None = None
+        self._policy = SILENT
+        self._policy_heard_s = 0.0
         listen = node.create_subscription
         # 200 Hz each, and only the newest counts, twenty times a second: not worth unpacking every one.
         listen(JointState, topics.JOINT_STATES, self._on_joint_states, topics.QOS_JOINT_STATES, raw=True)
@@ -51,11 +70,9 @@ class Surroundings:
         holds = trace.source in (Source.HOLD, Source.STOP)
         self._watch.heard_trace(heard_ns, trace.epoch, trace.hold_reason if holds else "")
 
-    def policy_problem(self) -> str:
-        """Why a rollout could not begin. Reports come once a second of wall time, whatever the clock."""
-        if self._policy is None or time.monotonic() - self._policy[0] > POLICY_REPORT_S:
-            return "policy_node: nothing heard"
-        return f"policy_node is not ready: {self._policy[1]}" if self._policy[1] else ""
+    def policy(self) -> PolicyReport:
+        """What is known of the policy. Reports come once a second of wall time, whatever the clock."""
+        return SILENT if time.monotonic() - self._policy_heard_s > POLICY_REPORT_S else self._policy
 
     def _on_joint_states(self, _: bytes) -> None:
         self._watch.joint_states_ns = self._clock.now_ns()
@@ -77,4 +94,8 @@ class Surroundings:
         for status in array.status:
             if status.name == "policy_node":
                 ready = status.level == DiagnosticStatus.OK
-                self._policy = (time.monotonic(), "" if ready else status.message or "no reason given")
+                problem = "" if ready else f"policy_node is not ready: {status.message or 'no reason given'}"
+                values = {value.key: value.value for value in status.values}
+                index = values.get("policy_index", "")
+                self._policy = PolicyReport(problem, values.get("policy_id", ""), int(index) if index.isdigit() else -1)
+                self._policy_heard_s = time.monotonic()

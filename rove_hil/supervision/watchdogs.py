@@ -14,6 +14,10 @@ from rove_core.modes import Event, Mode
 # Modes in which somebody moves the robot.
 MOVING = (Mode.ROLLOUT, Mode.TAKEOVER)
 
+# A policy whose answers come later than the chunks that they are for still moves the robot a step now and then: only
+# what is followed for so long [s] ends a stall. Half of what is executed of a chunk by default (16 steps at 30 Hz).
+FOLLOWED_S = 0.25
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -52,15 +56,27 @@ class Watch:
     _hold_since_ns: int | None = None
     _hold_reason: str = ""
     _hold_epoch: int = -1
+    _stalled_since_ns: int | None = None
+    _followed_since_ns: int | None = None
 
     def heard_trace(self, now_ns: int, epoch: int, hold_reason: str) -> None:
         """The filter reported a tick of `epoch`; `hold_reason` says why it held, "" when it followed somebody."""
         self.trace_ns = now_ns
-        if not hold_reason:
+        another = epoch != self._hold_epoch
+        if hold_reason:
+            self._followed_since_ns = None
+            if self._hold_since_ns is None or another:
+                self._hold_since_ns = now_ns
+            if self._stalled_since_ns is None or another:
+                self._stalled_since_ns = now_ns
+            self._hold_reason = hold_reason
+        else:
             self._hold_since_ns = None
-        elif self._hold_since_ns is None or epoch != self._hold_epoch:
-            self._hold_since_ns = now_ns
-        self._hold_reason, self._hold_epoch = hold_reason, epoch
+            if self._followed_since_ns is None:
+                self._followed_since_ns = now_ns
+            if another or now_ns - self._followed_since_ns > FOLLOWED_S * NS_PER_S:
+                self._stalled_since_ns = None
+        self._hold_epoch = epoch
 
     def heard_operator(self, now_ns: int, not_tracked: str) -> None:
         """A pose of the operator came; `not_tracked` names the joint groups that it lacks and needs."""
@@ -115,11 +131,14 @@ class Watch:
             return None
         if cause := self.fault_cause(now_ns):
             return Event.FAULT, cause
+        current = self._hold_epoch == epoch
+        if mode is Mode.ROLLOUT and current and self._stalled_since_ns is not None:
+            stalled_ns = now_ns - max(self._stalled_since_ns, mode_since_ns)
+            if stalled_ns > self.limits.policy_stall_s * NS_PER_S:
+                return Event.POLICY_STALLED, f"no usable action for {stalled_ns / NS_PER_S:.1f} s: {self._hold_reason}"
         held_ns = 0
-        if self._hold_since_ns is not None and self._hold_epoch == epoch:
+        if self._hold_since_ns is not None and current:
             held_ns = now_ns - max(self._hold_since_ns, mode_since_ns)
-        if mode is Mode.ROLLOUT and held_ns > self.limits.policy_stall_s * NS_PER_S:
-            return Event.POLICY_STALLED, f"no usable action for {held_ns / NS_PER_S:.1f} s: {self._hold_reason}"
         if mode is Mode.TAKEOVER:
             limit_ns = self.limits.operator_stale_s * NS_PER_S
             unheard_ns = now_ns - max(self.teleop_ns or 0, mode_since_ns)

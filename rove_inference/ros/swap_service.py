@@ -107,6 +107,7 @@ class SwapService:
         facts = _facts(asked, response.policy_id)
         if response.accepted:
             self._node.get_logger().info(f"swapped to {response.policy_id}")
+            self._node.report_now()  # supervisor_node says in the mode which policy it is
             self._tell(SWAPPED_EVENT, f"{response.policy_id} is in force", facts)
         else:
             self._node.get_logger().warning(f"no swap to '{asked}': {response.reason}")

@@ -203,6 +203,8 @@ def test_a_swap_in_a_pause_is_in_the_next_chunks_and_in_the_record(deployment: D
     assert event.accepted
     assert json.loads(event.payload)["policy_id"] == answer.policy_id
     assert (event.mode_after, event.epoch) == (ControlMode.MODE_PAUSED, deployment.epoch)
+    deployment.wait(lambda: deployment.values.get("policy_id") == answer.policy_id, "the report for the supervisor")
+    assert deployment.values["policy_index"] == "3"
     deployment.set_mode(ControlMode.MODE_ROLLOUT)
     deployment.wait(lambda: deployment.chunks[-1].policy_id == answer.policy_id, "a chunk of the new policy")
     assert deployment.chunks[-1].policy_index == 3

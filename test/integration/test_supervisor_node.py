@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rove_msgs.msg import Alignment, CommandTrace, ControlMode, EpisodeStatus, SupervisorEvent, TeleopTarget
@@ -229,6 +229,14 @@ def test_nothing_starts_without_a_recorder_and_a_policy(rig: Rig) -> None:
     rig.until(lambda: "warming up" in rig.start().reason)
     rig.world.policy = DiagnosticStatus(name="policy_node", level=DiagnosticStatus.OK)
     rig.started()
+
+
+def test_the_mode_says_which_policy_it_is(rig: Rig) -> None:
+    rig.until(lambda: len(rig.world.beats) > 0)
+    assert (rig.world.mode.policy_id, rig.world.mode.policy_index) == ("", -1)
+    known = [KeyValue(key="policy_id", value="reach@0123456789ab"), KeyValue(key="policy_index", value="4")]
+    rig.world.policy = DiagnosticStatus(name="policy_node", level=DiagnosticStatus.OK, values=known)
+    rig.until(lambda: (rig.world.mode.policy_id, rig.world.mode.policy_index) == ("reach@0123456789ab", 4))
 
 
 def test_a_topic_request_is_answered_too(rig: Rig) -> None:

@@ -58,6 +58,30 @@ def hold(watch: Watch, from_s: float, epoch: int = EPOCH) -> None:
         watch.heard_trace(NOW_NS - seconds(tick / 20), epoch, "chunk is spent")
 
 
+def run(watch: Watch, pattern: str, until_ns: int = NOW_NS) -> None:
+    """Ticks at 20 Hz that end at `until_ns`: `f` follows the policy, `h` holds."""
+    for back, tick in zip(range(len(pattern) - 1, -1, -1), pattern, strict=True):
+        watch.heard_trace(until_ns - seconds(back / 20), EPOCH, "" if tick == "f" else "chunk is spent")
+
+
+def test_a_step_now_and_then_is_a_stall_too() -> None:
+    watch = healthy()
+    run(watch, "h" * 30 + "f" + "h" * 11)
+    assert event_of(watch, Mode.ROLLOUT) is Event.POLICY_STALLED
+
+
+def test_late_chunks_that_are_followed_are_no_stall() -> None:
+    watch = healthy()
+    run(watch, ("h" * 30 + "f" * 7) * 4 + "h" * 11)
+    assert event_of(watch, Mode.ROLLOUT) is None
+
+
+def test_a_hold_in_a_takeover_counts_from_its_own_beginning() -> None:
+    watch = healthy()
+    run(watch, "hhhhhfhhhhh")
+    assert event_of(watch, Mode.TAKEOVER) is None
+
+
 def test_a_policy_that_does_not_come_pauses_after_the_limit() -> None:
     watch = healthy()
     hold(watch, 1.5)
@@ -82,11 +106,11 @@ def test_a_hold_of_another_epoch_does_not_count() -> None:
     assert event_of(watch, Mode.ROLLOUT) is None
 
 
-def test_one_followed_tick_ends_a_hold() -> None:
+def test_one_followed_tick_ends_a_hold_in_a_takeover() -> None:
     watch = healthy()
     hold(watch, 5.0)
     watch.heard_trace(NOW_NS, EPOCH, "")
-    assert event_of(watch, Mode.ROLLOUT) is None
+    assert event_of(watch, Mode.TAKEOVER) is None
 
 
 def test_a_silent_operator_is_lost_but_not_before_he_could_speak() -> None:
