@@ -165,6 +165,7 @@ setup(
             "loop = rove_hil.bench.loop:run",
             "takeover = rove_hil.bench.takeover:run",
             "policy = rove_inference.bench.policy:run",
+            "recorder = rove_recorder.bench.recorder:run",
         ],
     },
 )

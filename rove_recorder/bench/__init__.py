@@ -1,0 +1,1 @@
+"""Measurements that `rove bench` runs: recording under full load."""
