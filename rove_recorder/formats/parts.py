@@ -1,0 +1,172 @@
+"""Which rows of an attempt go into another format, and where its episodes begin and end.
+
+Other formats know one kind of boundary, the end of an episode, and their loaders cross everything else: a chunk of
+actions that begins before a pause would go on after it. So an attempt becomes one episode per stretch of rows that
+training may cross, or keeps all of its rows with a mask beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from rove_core.errors import EpisodeError
+from rove_core.modes import Source, Stage
+from rove_recorder.formats.options import Options, Pauses
+from rove_recorder.reader import Episode, Frames
+from rove_recorder.segmenter import neighbours
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Rows of an attempt that become one episode.
+
+    Attributes:
+        rows: their indices in `steps`, ascending, shape (n,).
+        keep: which of them are for training, shape (n,); all, unless pauses are masked.
+        number: of the part in its attempt, from 0.
+        last: the attempt has no further part.
+    """
+
+    rows: npt.NDArray[np.intp]
+    keep: npt.NDArray[np.bool_]
+    number: int
+    last: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What all attempts of one dataset have in common.
+
+    Attributes:
+        cameras: name -> width, height of the images in the dataset; empty without images.
+    """
+
+    robot: str
+    joints: tuple[str, ...]
+    control_hz: float
+    cameras: Mapping[str, tuple[int, int]]
+
+
+def stage_rows(episode: Episode) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """Stage of every row, and number of its takeover (-1: none), both shape (rows,)."""
+    stage = np.zeros(episode.rows, np.uint8)
+    takeover = np.full(episode.rows, -1, np.int64)
+    for span in episode.stages():
+        stage[span.start_row : span.end_row] = span.stage
+        takeover[span.start_row : span.end_row] = span.takeover
+    return stage, takeover
+
+
+def parts_of(episode: Episode, options: Options) -> list[Part]:
+    """The parts of an attempt in order; none when no row of it is for training.
+
+    A row without an image of each camera or without a joint state cannot be told in other formats and is left out
+    even where pauses are masked: there are some before the first image came.
+    """
+    steps = episode.steps
+    stage, _ = stage_rows(episode)
+    complete = np.isfinite(steps["state"]).all(axis=1) & np.isfinite(steps["command_sent"]).all(axis=1)
+    if options.images:
+        for camera in episode.cameras:
+            complete &= steps[f"camera_index_{camera}"] >= 0
+    control = steps["control"]
+    keep = complete & ((control == Source.POLICY) | (control == Source.OPERATOR)) & (stage != Stage.NONE)
+    if not options.adaptation:
+        keep &= stage != Stage.ADAPTATION
+    if options.valid_only:
+        keep &= steps["valid"]
+    if not keep.any():
+        return []
+    if options.pauses is Pauses.MASK:
+        rows = np.flatnonzero(complete)
+        return [Part(rows, keep[rows], 0, True)]
+    follows = neighbours(steps["t_mono_ns"], episode.control_hz) & (np.diff(steps["segment_id"]) == 0)
+    rows = np.flatnonzero(keep)
+    cuts = np.flatnonzero((np.diff(rows) > 1) | ~follows[rows[:-1]]) + 1
+    pieces = np.split(rows, cuts)
+    return [
+        Part(piece, np.ones(len(piece), np.bool_), number, number == len(pieces) - 1)
+        for number, piece in enumerate(pieces)
+    ]
+
+
+def shape_of(episode: Episode, options: Options) -> Shape:
+    """What the attempt's dataset has to look like.
+
+    Raises:
+        EpisodeError: an image cannot be read.
+    """
+    cameras = {name: options.size or _image_size(episode, name) for name in episode.cameras if options.images}
+    return Shape(episode.attrs["robot"], tuple(episode.attrs["joint_names"]), episode.control_hz, cameras)
+
+
+def _image_size(episode: Episode, camera: str) -> tuple[int, int]:
+    frames = episode.frames(camera)
+    if not len(frames):
+        return (0, 0)
+    height, width = frames[0].shape[:2]
+    return width, height
+
+
+def picture(frames: Frames, index: int, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """Image `index` at `size` (width, height), shape (height, width, 3) uint8 RGB.
+
+    Raises:
+        EpisodeError: it is no image.
+    """
+    image = frames[index]
+    if image.shape[1::-1] != size:
+        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return image
+
+
+def usable(episode: Episode, options: Options, shape: Shape | None) -> str:
+    """Why an attempt is left out of a dataset, "" when it is not.
+
+    Raises:
+        EpisodeError: it is of another robot, rate or set of cameras than `shape`, the attempts before it.
+    """
+    if not episode.attrs.get("has_action", True):
+        return "it has no actions"
+    if not parts_of(episode, options):
+        return "none of its rows is for training"
+    if shape is not None:
+        require_same(episode.path, shape_of(episode, options), shape)
+    return ""
+
+
+def require_same(path: Path, seen: Shape, wanted: Shape) -> None:
+    """Raise EpisodeError with one line about the first thing that differs."""
+    for what, one, other in (
+        ("robot", seen.robot, wanted.robot),
+        ("joints", seen.joints, wanted.joints),
+        ("control_hz", seen.control_hz, wanted.control_hz),
+        ("cameras", _cameras(seen), _cameras(wanted)),
+    ):
+        if one != other:
+            raise EpisodeError(
+                f"{path}: {what} {_short(one)}, the attempts before it have {_short(other)}",
+                "one dataset holds attempts of one robot, rate and set of cameras: convert them apart",
+            )
+
+
+def nothing_to_convert(skipped: Sequence[tuple[Path, str]]) -> EpisodeError:
+    """The error for a conversion in which every attempt was left out."""
+    return EpisodeError(
+        "nothing to convert: " + ("; ".join(f"{path}: {why}" for path, why in skipped) or "no episodes")
+    )
+
+
+def _cameras(shape: Shape) -> tuple[str, ...]:
+    return tuple(f"{name} {width}x{height}" for name, (width, height) in shape.cameras.items())
+
+
+def _short(value: str | float | Sequence[str]) -> str:
+    text = ", ".join(value) if isinstance(value, tuple) else str(value)
+    return text if len(text) <= 120 else text[:117] + "..."
