@@ -21,6 +21,7 @@ from rove_core.errors import EpisodeError
 from rove_core.modes import Outcome
 from rove_recorder.annotation_kinds import OUTCOME, T_R, T_R_PROPOSAL, validated
 from rove_recorder.hashes import hash_episode, read_hashes
+from rove_recorder.locations import Location
 from rove_recorder.schema import OPEN_SUFFIX
 from rove_recorder.storage import METADATA, group_metadata, read_metadata, sync_folder
 
@@ -80,7 +81,7 @@ class MarkTime:
     source: str
 
 
-def read_annotations(folder: Path) -> list[Annotation]:
+def read_annotations(folder: Location) -> list[Annotation]:
     """Every annotation of an episode, by set and number.
 
     Raises:
@@ -100,7 +101,7 @@ def in_force(annotations: Iterable[Annotation]) -> dict[str, Annotation]:
     return newest
 
 
-def _read(path: Path) -> Annotation:
+def _read(path: Location) -> Annotation:
     name, _, number = path.name.partition("@")
     attributes = dict(read_metadata(path).get("attributes", {}))
     try:

@@ -1,4 +1,4 @@
-"""Reading episodes: lazily, without ROS, finished ones and ones that are still being written."""
+"""Reading episodes: lazily, without ROS, finished ones and ones that are still being written, here or behind a URL."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from rove_core.errors import EpisodeError, nearest
-from rove_core.modes import Source, Stage
 from rove_recorder.annotations import (
     Annotation,
     EpisodeOutcome,
@@ -22,38 +20,42 @@ from rove_recorder.annotations import (
     outcome_of,
     read_annotations,
 )
+from rove_recorder.images import Image, decode_jpeg
+from rove_recorder.locations import Location, children, local, locate
 from rove_recorder.schema import FORMAT, OPEN_SUFFIX, SCHEMA_VERSION, SUFFIX, Layout
 from rove_recorder.segmenter import (
     ProgressMark,
     StageSpan,
     marks_of_takeovers,
-    neighbours,
     progress_marks,
     segment,
 )
-from rove_recorder.storage import AnyArray, ArrayFolder, array_rows, read_metadata, records_on_disk
+from rove_recorder.storage import METADATA, AnyArray, ArrayFolder, array_rows, read_metadata, records_on_disk
+from rove_recorder.training_view import TrainingView, training_view
 
 # How many records each group keeps, written before an episode is sealed; only in folders that are still open.
 SEALING = "sealing.json"
 
 
 def open_episode(path: str | Path) -> Episode:
-    """Open an episode folder, finished (`.zarr`) or still open (`.zarr.open`).
+    """Open an episode: a folder, finished (`.zarr`) or still open (`.zarr.open`), or the URL of a finished one.
 
     Raises:
-        EpisodeError: no episode there, another schema version, or damaged metadata.
+        EpisodeError: no episode there, another schema version, damaged metadata, or a server that does not answer.
     """
-    return Episode(Path(path))
+    return Episode(locate(path))
 
 
 class ArrayGroup(Mapping[str, AnyArray]):
     """The arrays of a group as a mapping; each is loaded when it is first asked for, and kept."""
 
-    def __init__(self, folder: Path, finished: bool, records: int | None = None) -> None:
-        self.folder = folder
-        names = sorted(path.parent.name for path in folder.glob("*/zarr.json"))
-        nodes = {name: folder / name for name in names if read_metadata(folder / name).get("node_type") == "array"}
-        self.arrays = {name: ArrayFolder(node) for name, node in nodes.items()}
+    def __init__(self, location: Location, finished: bool, records: int | None = None) -> None:
+        self.location = location
+        self.arrays: dict[str, ArrayFolder] = {}
+        for name, data in children(location, METADATA).items():
+            metadata = read_metadata(location / name, data)
+            if metadata.get("node_type") == "array":
+                self.arrays[name] = ArrayFolder(location / name, metadata)
         self._loaded: dict[str, AnyArray] = {}
         if finished:
             rows = [array.rows for array in self.arrays.values() if array.layout is Layout.ROW]
@@ -74,6 +76,11 @@ class ArrayGroup(Mapping[str, AnyArray]):
     def __len__(self) -> int:
         return len(self.arrays)
 
+    @property
+    def folder(self) -> Path:
+        """The group's folder on this machine. Raises EpisodeError when it is elsewhere."""
+        return local(self.location)
+
     def rows_of(self, name: str, start: int, stop: int) -> AnyArray:
         """Rows [start, stop) of an array, read from disk and not kept.
 
@@ -86,7 +93,10 @@ class ArrayGroup(Mapping[str, AnyArray]):
         # Somebody rewrote the episode with a compressor: any zarr v3 array is as good.
         import zarr
 
-        return np.asarray(zarr.open_array(array.folder, mode="r")[start:stop])
+        try:
+            return np.asarray(zarr.open_array(str(array.location), mode="r")[start:stop])
+        except (OSError, ValueError, RuntimeError) as error:  # a codec says it as it likes
+            raise EpisodeError(f"cannot read {array.location}: {error}") from None
 
     def record(self, name: str, index: int) -> AnyArray:
         """Record `index` of a ragged array."""
@@ -97,10 +107,10 @@ class ArrayGroup(Mapping[str, AnyArray]):
         try:
             return self.arrays[name]
         except KeyError:
-            raise EpisodeError(f"{self.folder} has no array '{name}'", nearest(name, self.arrays)) from None
+            raise EpisodeError(f"{self.location} has no array '{name}'", nearest(name, self.arrays)) from None
 
 
-class Frames(Sequence[npt.NDArray[np.uint8]]):
+class Frames(Sequence[Image]):
     """The images of one camera, decoded when asked for: (height, width, 3) uint8 RGB."""
 
     def __init__(self, group: ArrayGroup) -> None:
@@ -110,22 +120,22 @@ class Frames(Sequence[npt.NDArray[np.uint8]]):
         return self._group.records
 
     @overload
-    def __getitem__(self, index: int) -> npt.NDArray[np.uint8]: ...
+    def __getitem__(self, index: int) -> Image: ...
     @overload
-    def __getitem__(self, index: slice) -> list[npt.NDArray[np.uint8]]: ...
-    def __getitem__(self, index: int | slice) -> npt.NDArray[np.uint8] | list[npt.NDArray[np.uint8]]:
+    def __getitem__(self, index: slice) -> list[Image]: ...
+    def __getitem__(self, index: int | slice) -> Image | list[Image]:
         if isinstance(index, slice):
             return [self[number] for number in range(*index.indices(len(self)))]
-        image = cv2.imdecode(np.frombuffer(self.jpeg(index), np.uint8), cv2.IMREAD_COLOR)
-        if image is None:
-            raise EpisodeError(f"{self._group.folder}: image {index} is not a JPEG")
-        return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+        return decode_jpeg(self._record(index), f"{self._group.location}: image {index}")
 
     def jpeg(self, index: int) -> bytes:
         """Image `index` as it was stored."""
+        return self._record(index).tobytes()
+
+    def _record(self, index: int) -> AnyArray:
         if not -len(self) <= index < len(self):
             raise IndexError(f"image {index} of {len(self)}")
-        return self._group.record("jpeg", index % len(self)).tobytes()
+        return self._group.record("jpeg", index % len(self))
 
     @property
     def capture_ns(self) -> npt.NDArray[np.int64]:
@@ -135,63 +145,37 @@ class Frames(Sequence[npt.NDArray[np.uint8]]):
     @property
     def attributes(self) -> dict[str, Any]:
         """What is known of the camera: width, height, K ..."""
-        return dict(read_metadata(self._group.folder).get("attributes", {}))
-
-
-class TrainingView:
-    """The rows that a trainer may learn from: pauses, alignments and holds are left out.
-
-    Attributes:
-        rows: their indices, shape (m,).
-    """
-
-    def __init__(self, episode: Episode, valid_only: bool = False) -> None:
-        steps = episode.steps
-        control = steps["control"]
-        moved = (control == Source.POLICY) | (control == Source.OPERATOR)
-        keep = moved & (steps["stage"] != Stage.NONE)
-        if valid_only:
-            keep &= steps["valid"]
-        self.rows: npt.NDArray[np.intp] = np.flatnonzero(keep)
-        follows = neighbours(steps["t_mono_ns"], episode.control_hz) & (np.diff(steps["segment_id"]) == 0)
-        # run[i]: how many rows from i on are kept, contiguous and of one segment.
-        run = np.zeros(len(keep), np.int64)
-        for row in range(len(keep) - 1, -1, -1):
-            if keep[row]:
-                run[row] = 1 + (run[row + 1] if row + 1 < len(keep) and follows[row] else 0)
-        self._run = run
-
-    def windows(self, horizon: int) -> npt.NDArray[np.intp]:
-        """First rows of the windows of `horizon` rows that cross no pause, segment, gap or end."""
-        if horizon < 1:
-            raise ValueError(f"horizon {horizon}, expected at least 1")
-        return np.flatnonzero(self._run >= horizon)
+        return dict(read_metadata(self._group.location).get("attributes", {}))
 
 
 class Episode:
     """One attempt. Arrays and images are read when they are asked for.
 
     Attributes:
-        path: its folder. finished: whether it was closed or recovered, so that nothing will change any more.
+        location: its folder, here or behind a URL.
+        finished: whether it was closed or recovered, so that nothing will change any more.
         attrs: the attributes of the episode.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        if not path.is_dir():
-            raise EpisodeError(f"no episode at {path}", "an episode is a folder that ends in .zarr")
-        self.finished = not path.name.endswith(OPEN_SUFFIX)
-        self.attrs: dict[str, Any] = dict(read_metadata(path).get("attributes", {}))
+    def __init__(self, location: Location) -> None:
+        self.location = location
+        if not location.is_dir():
+            # A web server that lists no folders looks the same, and its annotations would go unseen.
+            raise EpisodeError(
+                f"no episode at {location}", "an episode is a folder, listed as such, that ends in .zarr"
+            )
+        self.finished = not location.name.endswith(OPEN_SUFFIX)
+        self.attrs: dict[str, Any] = dict(read_metadata(location).get("attributes", {}))
         if self.attrs.get("format") != FORMAT:
-            raise EpisodeError(f"{path} is a zarr group but not an episode: attribute 'format' is not '{FORMAT}'")
+            raise EpisodeError(f"{location} is a zarr group but not an episode: attribute 'format' is not '{FORMAT}'")
         version = self.attrs.get("schema_version")
         if version != SCHEMA_VERSION:
             raise EpisodeError(
-                f"{path} has schema version {version}, this reader knows {SCHEMA_VERSION}", "update rove_recorder"
+                f"{location} has schema version {version}, this reader knows {SCHEMA_VERSION}", "update rove_recorder"
             )
         self._plan: dict[str, int] = {}
-        if not self.finished and (path / SEALING).is_file():
-            self._plan = json.loads((path / SEALING).read_bytes())
+        if not self.finished and (self.path / SEALING).is_file():
+            self._plan = json.loads((self.path / SEALING).read_bytes())
 
     def group(self, path: str) -> ArrayGroup:
         """A group by its path inside the episode, as in "streams/commands".
@@ -199,15 +183,20 @@ class Episode:
         Raises:
             EpisodeError: there is none.
         """
-        folder = self.path / path
+        folder = self.location / path
         if not folder.is_dir():
-            raise EpisodeError(f"{self.path} has no group '{path}'")
+            raise EpisodeError(f"{self.location} has no group '{path}'")
         return ArrayGroup(folder, self.finished, self._plan.get(path))
+
+    @property
+    def path(self) -> Path:
+        """The episode's folder on this machine. Raises EpisodeError when it is elsewhere."""
+        return local(self.location)
 
     @property
     def episode_id(self) -> str:
         """Name of the attempt."""
-        return str(self.attrs.get("episode_id", self.path.name.removesuffix(".open").removesuffix(SUFFIX)))
+        return str(self.attrs.get("episode_id", self.location.name.removesuffix(".open").removesuffix(SUFFIX)))
 
     @property
     def control_hz(self) -> float:
@@ -246,7 +235,7 @@ class Episode:
             EpisodeError: no such camera.
         """
         if camera not in self.cameras:
-            raise EpisodeError(f"{self.path} has no camera '{camera}'", nearest(camera, self.cameras))
+            raise EpisodeError(f"{self.location} has no camera '{camera}'", nearest(camera, self.cameras))
         return Frames(self.group(f"cameras/{camera}"))
 
     def events(self) -> list[dict[str, Any]]:
@@ -256,7 +245,7 @@ class Episode:
         try:
             return [json.loads(data[offsets[i] : offsets[i + 1]]) for i in range(group.records)]
         except ValueError:
-            raise EpisodeError(f"{group.folder}: an event is not valid JSON") from None
+            raise EpisodeError(f"{group.location}: an event is not valid JSON") from None
 
     @property
     def outcome(self) -> EpisodeOutcome:
@@ -269,7 +258,7 @@ class Episode:
 
     def annotations(self) -> list[Annotation]:
         """What was said about the attempt afterwards, every version. Raises EpisodeError when one is damaged."""
-        return read_annotations(self.path)
+        return read_annotations(self.location)
 
     def stages(self, proposals: bool = False) -> list[StageSpan]:
         """The stages of the attempt in order, covering every row, with the marks of `marks`."""
@@ -294,6 +283,20 @@ class Episode:
     def _mark_times(self, proposals: bool) -> dict[int, MarkTime]:
         return marks_in_force(progress_marks(self.events()), self.annotations(), proposals)
 
+    def frame_at(self, row: int, camera: str) -> Image | None:
+        """The image that was the newest of a camera in a row; None when there was none yet.
+
+        Raises:
+            EpisodeError: no such camera, or a damaged image. IndexError: no such row.
+        """
+        frames = self.frames(camera)
+        index = int(self.steps[f"camera_index_{camera}"][row])
+        return None if index < 0 else frames[index]
+
     def training_view(self, valid_only: bool = False) -> TrainingView:
         """The rows to learn from; `valid_only` also leaves out those with stale observations."""
-        return TrainingView(self, valid_only)
+        steps = self.steps
+        valid = steps["valid"] if valid_only else None
+        return training_view(
+            steps["control"], steps["stage"], steps["segment_id"], steps["t_mono_ns"], self.control_hz, valid
+        )

@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from rove_core.errors import EpisodeError
 from rove_recorder.disk_sync import sync_file_system
+from rove_recorder.locations import Location, local, read_into
 from rove_recorder.schema import ArraySpec, GroupSpec, Layout
 
 METADATA = "zarr.json"
@@ -89,17 +90,17 @@ def _dump(metadata: Mapping[str, Any]) -> bytes:
     return json.dumps(metadata, indent=2).encode()
 
 
-def read_metadata(folder: Path) -> dict[str, Any]:
-    """zarr.json of a node.
+def read_metadata(folder: Location, data: bytes | None = None) -> dict[str, Any]:
+    """zarr.json of a node; `data` is its content when that was read already.
 
     Raises:
         EpisodeError: there is none, or it is not JSON of zarr format 3.
     """
     path = folder / METADATA
     try:
-        metadata = json.loads(path.read_bytes())
+        metadata = json.loads(path.read_bytes() if data is None else data)
     except OSError as error:
-        raise EpisodeError(f"cannot read {path}: {error.strerror}") from None
+        raise EpisodeError(f"cannot read {path}: {error.strerror or 'no such file'}") from None
     except ValueError:
         raise EpisodeError(f"{path} is not valid JSON") from None
     if not isinstance(metadata, dict) or metadata.get("zarr_format") != 3:
@@ -119,15 +120,16 @@ class ArrayFolder:
     """One array as a folder of chunk files, read and repaired without knowing the schema.
 
     Args:
-        folder: the array's.
+        location: the array's folder.
+        metadata: of the array, when it was read already.
 
     Raises:
         EpisodeError: metadata missing or not what the format allows.
     """
 
-    def __init__(self, folder: Path) -> None:
-        metadata = read_metadata(folder)
-        self.folder = folder
+    def __init__(self, location: Location, metadata: Mapping[str, Any] | None = None) -> None:
+        metadata = read_metadata(location) if metadata is None else metadata
+        self.location = location
         try:
             shape = metadata["shape"]
             chunk = metadata["chunk_grid"]["configuration"]["chunk_shape"]
@@ -135,12 +137,17 @@ class ArrayFolder:
             self.rows, self.tail = int(shape[0]), tuple(int(size) for size in shape[1:])
             self.chunk_rows = int(chunk[0])
             self.plain = [codec["name"] for codec in metadata["codecs"]] == ["bytes"] and tuple(chunk[1:]) == self.tail
+            attributes = metadata.get("attributes", {})
+            self.layout = Layout(attributes.get("layout", Layout.ROW))
         except (KeyError, TypeError, IndexError, ValueError):
-            raise EpisodeError(f"{folder / METADATA} is not the metadata of a zarr array") from None
-        attributes = metadata.get("attributes", {})
-        self.layout = Layout(attributes.get("layout", Layout.ROW))
+            raise EpisodeError(f"{location / METADATA} is not the metadata of a zarr array") from None
         self.offsets: str = attributes.get("offsets", "")
         self.unit: str = attributes.get("unit", "")
+
+    @property
+    def folder(self) -> Path:
+        """The array's folder on this machine. Raises EpisodeError when it is elsewhere."""
+        return local(self.location)
 
     @property
     def spec(self) -> ArraySpec:
@@ -155,6 +162,9 @@ class ArrayFolder:
     def chunk_path(self, index: int) -> Path:
         """File of chunk `index` along the first axis."""
         return chunk_path(self.folder, index, self.tail)
+
+    def _chunk(self, index: int) -> Location:
+        return self.location.joinpath("c", str(index), *("0" for _ in self.tail))
 
     def rows_on_disk(self) -> int:
         """Whole rows in the chunk files, whatever the metadata says; for an array that is still open."""
@@ -181,16 +191,13 @@ class ArrayFolder:
             index, first = divmod(done, self.chunk_rows)
             count = min(self.chunk_rows - first, stop - done)
             target = out[done - start : done - start + count].reshape(-1).view(np.uint8).data
+            chunk = self._chunk(index)
             try:
-                with self.chunk_path(index).open("rb", buffering=0) as file:
-                    file.seek(first * self.row_bytes)
-                    got = file.readinto(target)
+                got = read_into(chunk, first * self.row_bytes, target)
             except OSError as error:
-                raise EpisodeError(f"cannot read {self.chunk_path(index)}: {error.strerror}") from None
+                raise EpisodeError(f"cannot read {chunk}: {error.strerror or 'no such file'}") from None
             if got != len(target):
-                raise EpisodeError(
-                    f"{self.chunk_path(index)} is truncated: {got} of {len(target)} bytes from row {done}"
-                )
+                raise EpisodeError(f"{chunk} is truncated: {got} of {len(target)} bytes from row {done}")
             done += count
         return out
 
