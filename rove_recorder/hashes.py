@@ -79,11 +79,15 @@ def covered_files(folder: Path) -> Iterator[str]:
             yield name.as_posix()
 
 
+def as_json(hashes: EpisodeHashes) -> bytes:
+    """Content of `hashes.json`."""
+    files = {path: {"bytes": file.bytes, "sha256": file.sha256} for path, file in hashes.files.items()}
+    return json.dumps({"algorithm": ALGORITHM, "files": files, "sha256": hashes.sha256}, indent=1).encode()
+
+
 def write_hashes(folder: Path, hashes: EpisodeHashes) -> None:
     """Write `hashes.json`, whole or not at all. Raises OSError."""
-    files = {path: {"bytes": file.bytes, "sha256": file.sha256} for path, file in hashes.files.items()}
-    content = {"algorithm": ALGORITHM, "files": files, "sha256": hashes.sha256}
-    write_atomically(folder / HASHES, json.dumps(content, indent=1).encode())
+    write_atomically(folder / HASHES, as_json(hashes))
 
 
 def read_hashes(folder: Path) -> EpisodeHashes | None:
