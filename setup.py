@@ -56,6 +56,8 @@ EXTRAS = {
     # `rove export --format lerobot`: LeRobot's tables and its video. PyAV and pyarrow are BSD and Apache-2.0; PyAV's
     # wheels also carry x264 and x265 (GPL), which are not used here: video is written with SVT-AV1 (BSD).
     "lerobot": ["av", "pyarrow"],
+    # Episodes behind URLs: fsspec (BSD) knows protocols, aiohttp (Apache-2.0) is its HTTP, obstore (MIT) its S3.
+    "remote": ["aiohttp", "fsspec", "obstore"],
     "rerun": ["rerun-sdk"],  # episodes in the Rerun viewer
     "bench": ["mink", "ruckig"],  # what `rove bench` compares retargeting and the filter with
     # Real ROS 2 (Kilted) for machines without one. Never on a robot that has ROS: its own rclpy is used there.

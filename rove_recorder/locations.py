@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rove_core.errors import EpisodeError
 
@@ -109,15 +109,27 @@ def locate(path: str | Path) -> Location:
     if "://" not in path:
         return Path(path)
     try:
-        import fsspec
-    except ImportError:
-        raise EpisodeError(f"{path} is a URL and fsspec is not installed", "pip install 'rove_hil[remote]'") from None
-    try:
-        files, inner = fsspec.core.url_to_fs(path)
-    except (ValueError, ImportError, OSError) as error:
+        files, inner = _file_system(path)
+    except ImportError as error:
         raise EpisodeError(f"cannot open {path}: {_line(error)}", "pip install 'rove_hil[remote]'") from None
+    except (ValueError, OSError) as error:
+        raise EpisodeError(f"cannot open {path}: {_line(error)}", "URLs start with s3://, https:// ...") from None
     files.invalidate_cache()  # of folders, which may have got annotations since
     return RemotePath(files, inner)
+
+
+def _file_system(url: str) -> tuple[AbstractFileSystem, str]:
+    import fsspec
+
+    options: dict[str, Any] = {}
+    if url.startswith("s3://"):
+        # The library that exports use; fsspec's own choice would bring a second one with its own settings.
+        from obstore.fsspec import register
+
+        register("s3")
+        insecure = os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://")
+        options = {"client_options": {"allow_http": insecure}}
+    return fsspec.core.url_to_fs(url, **options)  # type: ignore[no-any-return]
 
 
 def local(location: Location) -> Path:

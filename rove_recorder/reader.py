@@ -161,9 +161,7 @@ class Episode:
         self.location = location
         if not location.is_dir():
             # A web server that lists no folders looks the same, and its annotations would go unseen.
-            raise EpisodeError(
-                f"no episode at {location}", "an episode is a folder, listed as such, that ends in .zarr"
-            )
+            raise EpisodeError(f"no episode at {location}", "an episode is a folder that ends in .zarr")
         self.finished = not location.name.endswith(OPEN_SUFFIX)
         self.attrs: dict[str, Any] = dict(read_metadata(location).get("attributes", {}))
         if self.attrs.get("format") != FORMAT:
