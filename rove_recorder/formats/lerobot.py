@@ -29,7 +29,7 @@ from rove_recorder.formats.lerobot_statistics import (
 from rove_recorder.formats.lerobot_v21 import FilesV21
 from rove_recorder.formats.lerobot_v30 import FilesV30
 from rove_recorder.formats.options import LeRobotVersion, Options, Report
-from rove_recorder.formats.parts import Part, Shape, nothing_to_convert, parts_of, picture, shape_of, usable
+from rove_recorder.formats.parts import Attempt, Part, Shape, nothing_to_convert, parts_of, picture, shape_of, usable
 from rove_recorder.formats.work_folder import WorkFolder
 from rove_recorder.reader import Episode, open_episode
 
@@ -52,14 +52,14 @@ def write(episodes: Sequence[Path], out: Path, options: Options) -> Report:
     with WorkFolder(out) as folder, ExitStack() as stack:
         dataset: _Dataset | None = None
         for path in episodes:
-            episode = open_episode(path)
-            why = usable(episode, options, dataset.shape if dataset else None)
+            attempt = Attempt(open_episode(path))
+            why = usable(attempt, options, dataset.shape if dataset else None)
             if why:
                 skipped.append((path, why))
                 continue
             if dataset is None:
-                dataset = stack.enter_context(_Dataset(folder.path, episode, options))
-            dataset.add(episode)
+                dataset = stack.enter_context(_Dataset(folder.path, attempt.episode, options))
+            dataset.add(attempt)
         if dataset is None:
             raise nothing_to_convert(skipped)
         dataset.finish()
@@ -87,24 +87,25 @@ class _Dataset:
         self._files = _FILES[options.version](root, sizes, self._fps)
         self._pool = ThreadPoolExecutor(max(len(sizes), 1), "camera")
 
-    def add(self, episode: Episode) -> None:
+    def add(self, attempt: Attempt) -> None:
         """Every part of an attempt."""
-        attrs = episode.attrs
+        attrs = attempt.episode.attrs
         task = str(attrs["instruction"] or attrs["task"])
         if task not in self._tasks:
             self._tasks.append(task)
         used = 0
-        for part in parts_of(episode, self._options):
-            self._add_part(episode, part, self._tasks.index(task))
+        for part in parts_of(attempt, self._options):
+            self._add_part(attempt, part, self._tasks.index(task))
             used += len(part.rows)
         self.attempts += 1
-        self.left_out += episode.rows - used
+        self.left_out += attempt.episode.rows - used
 
-    def _add_part(self, episode: Episode, part: Part, task_index: int) -> None:
-        columns = columns_of(episode, part, Place(self.episodes, self.rows, task_index), self._fps)
+    def _add_part(self, attempt: Attempt, part: Part, task_index: int) -> None:
+        columns = columns_of(attempt, part, Place(self.episodes, self.rows, task_index), self._fps)
         # The encoder and the JPEG decoder leave the interpreter alone: cameras go side by side.
         jobs = {
-            IMAGES + camera: self._pool.submit(self._images, episode, part, camera) for camera in self.shape.cameras
+            IMAGES + camera: self._pool.submit(self._images, attempt.episode, part, camera)
+            for camera in self.shape.cameras
         }
         statistics = {name: feature_statistics(values) for name, values in columns.items()}
         statistics |= {key: job.result() for key, job in jobs.items()}
@@ -112,7 +113,7 @@ class _Dataset:
             "episode_index": self.episodes,
             "tasks": [self._tasks[task_index]],
             "length": len(part.rows),
-            **episode_facts(episode, part),
+            **episode_facts(attempt, part),
         }
         self._files.add(columns, facts, statistics)
         self._all.add(statistics)

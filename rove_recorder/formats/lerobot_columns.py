@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rove_core.modes import Outcome, Source
-from rove_recorder.formats.parts import Part, Shape, stage_rows
-from rove_recorder.reader import Episode
+from rove_recorder.formats.parts import Attempt, Part, Shape
 
 Column = npt.NDArray[Any]
 
@@ -81,21 +80,20 @@ def video_features(shape: Shape, fps: int) -> dict[str, dict[str, Any]]:
     }
 
 
-def columns_of(episode: Episode, part: Part, place: Place, fps: int) -> dict[str, Column]:
+def columns_of(attempt: Attempt, part: Part, place: Place, fps: int) -> dict[str, Column]:
     """The part's values, every column of `table_features`, shape (n,) or (n, D).
 
     The reward is 1 in the last row of a success and 0 elsewhere. `next.done` is true where the attempt ended;
     where only the part ends, because of a pause, or where the attempt was aborted or nobody said how it ended,
     `next.truncated` is true instead.
     """
-    rows, steps = part.rows, episode.steps
-    stage, takeover = stage_rows(episode)
+    rows, steps = part.rows, attempt.episode.steps
     human = steps["control"][rows] == Source.OPERATOR
     end = np.zeros(len(rows), np.bool_)
     end[-1] = True
-    outcome = episode.attrs["outcome"]["value"]
+    outcome = attempt.outcome.value
     over = part.last and outcome in (Outcome.SUCCESS, Outcome.FAILURE)
-    success = over and outcome == Outcome.SUCCESS
+    success = over and outcome is Outcome.SUCCESS
     frame = np.arange(len(rows))
     values: dict[str, Column] = {
         STATE: steps["state"][rows],
@@ -115,9 +113,9 @@ def columns_of(episode: Episode, part: Part, place: Place, fps: int) -> dict[str
         "hil.valid": steps["valid"][rows],
         "hil.control": steps["control"][rows],
         "hil.mode": steps["mode"][rows],
-        "hil.stage": stage[rows],
+        "hil.stage": attempt.stage[rows],
         "hil.segment": steps["segment_id"][rows],
-        "hil.takeover": takeover[rows],
+        "hil.takeover": attempt.takeover[rows],
         "hil.policy_index": steps["policy_index"][rows],
         "hil.row": rows,
         "hil.t_ros_ns": steps["t_ros_ns"][rows],
@@ -125,17 +123,17 @@ def columns_of(episode: Episode, part: Part, place: Place, fps: int) -> dict[str
     return {name: np.asarray(value, _SCALARS.get(name, "float32")) for name, value in values.items()}
 
 
-def episode_facts(episode: Episode, part: Part) -> dict[str, Any]:
+def episode_facts(attempt: Attempt, part: Part) -> dict[str, Any]:
     """What the table of episodes says of the part beyond LeRobot's own columns."""
-    attrs = episode.attrs
+    attrs, outcome = attempt.episode.attrs, attempt.outcome
     policy = attrs.get("policy") or {}
     return {
-        "attempt": episode.episode_id,
+        "attempt": attempt.episode.episode_id,
         "session": str(attrs["session"]),
         "part": part.number,
         "last_part": part.last,
-        "outcome": str(attrs["outcome"]["value"]),
-        "labelled_by": str(attrs["outcome"]["by"]),
+        "outcome": outcome.value.value,
+        "labelled_by": outcome.by,
         "task_name": str(attrs["task"]),
         "start_stage": int(attrs["start_stage"]),
         "operator": str(attrs["operator"]),

@@ -53,24 +53,33 @@ class Shape:
     cameras: Mapping[str, tuple[int, int]]
 
 
-def stage_rows(episode: Episode) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """Stage of every row, and number of its takeover (-1: none), both shape (rows,)."""
-    stage = np.zeros(episode.rows, np.uint8)
-    takeover = np.full(episode.rows, -1, np.int64)
-    for span in episode.stages():
-        stage[span.start_row : span.end_row] = span.stage
-        takeover[span.start_row : span.end_row] = span.takeover
-    return stage, takeover
+class Attempt:
+    """An episode with what its annotations say of it, computed once.
+
+    Attributes:
+        stage: of every row, a number of rove_core.modes.Stage, shape (rows,).
+        takeover: number of the row's takeover from 0, -1 outside of one, shape (rows,).
+        outcome: in force, and who said so.
+    """
+
+    def __init__(self, episode: Episode) -> None:
+        self.episode = episode
+        self.outcome = episode.outcome
+        self.stage: npt.NDArray[np.uint8] = np.zeros(episode.rows, np.uint8)
+        self.takeover: npt.NDArray[np.int64] = np.full(episode.rows, -1, np.int64)
+        for span in episode.stages():
+            self.stage[span.start_row : span.end_row] = span.stage
+            self.takeover[span.start_row : span.end_row] = span.takeover
 
 
-def parts_of(episode: Episode, options: Options) -> list[Part]:
+def parts_of(attempt: Attempt, options: Options) -> list[Part]:
     """The parts of an attempt in order; none when no row of it is for training.
 
     A row without an image of each camera or without a joint state cannot be told in other formats and is left out
     even where pauses are masked: there are some before the first image came.
     """
+    episode, stage = attempt.episode, attempt.stage
     steps = episode.steps
-    stage, _ = stage_rows(episode)
     complete = np.isfinite(steps["state"]).all(axis=1) & np.isfinite(steps["command_sent"]).all(axis=1)
     if options.images:
         for camera in episode.cameras:
@@ -126,15 +135,16 @@ def picture(frames: Frames, index: int, size: tuple[int, int]) -> npt.NDArray[np
     return image
 
 
-def usable(episode: Episode, options: Options, shape: Shape | None) -> str:
+def usable(attempt: Attempt, options: Options, shape: Shape | None) -> str:
     """Why an attempt is left out of a dataset, "" when it is not.
 
     Raises:
         EpisodeError: it is of another robot, rate or set of cameras than `shape`, the attempts before it.
     """
+    episode = attempt.episode
     if not episode.attrs.get("has_action", True):
         return "it has no actions"
-    if not parts_of(episode, options):
+    if not parts_of(attempt, options):
         return "none of its rows is for training"
     if shape is not None:
         require_same(episode.path, shape_of(episode, options), shape)

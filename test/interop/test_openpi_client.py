@@ -16,7 +16,7 @@ from rove_core.errors import PolicyError
 from rove_core.joint_space import JointSpace
 from rove_inference.bundle import Bundle, load_bundle
 from rove_inference.observation import Observation
-from rove_inference.policy import Query
+from rove_inference.query import Query
 from rove_inference.remote import openpi_wire
 from rove_inference.remote import policy as remote
 
@@ -82,7 +82,7 @@ def test_what_they_write_we_read_and_the_other_way_round() -> None:
 
 
 def test_our_client_gets_chunks_from_their_server_and_recovers_from_its_errors(bundle: Bundle) -> None:
-    policy = remote.load(bundle, SPACE)
+    policy = remote.connect(bundle, SPACE)
     observation = Observation(0, 0, SPACE.home, {"head": np.zeros((48, 64, 3), np.uint8)})
     positions = policy.predict(observation, Query("go")).positions
     np.testing.assert_allclose(positions, np.tile(SPACE.home, (50, 1)), atol=1e-6)
