@@ -25,8 +25,10 @@ from rove_core.errors import BundleError, PolicyError, RoveError
 from rove_core.joint_space import JointSpace
 from rove_inference.backends.placement import Placement
 from rove_inference.bundle import Bundle, PolicySpec, read_bundle
+from rove_inference.loading import load_policy
 from rove_inference.observation import Observation
-from rove_inference.policy import NOTHING_ASKED, Policy, Prediction, Query
+from rove_inference.policy import Policy
+from rove_inference.query import NOTHING_ASKED, Prediction, Query
 from rove_inference.remote.client import RoveLink
 from rove_inference.remote.policy import RemotePolicy
 from rove_inference.remote.server import PolicyServer
@@ -40,18 +42,18 @@ END_S = 5.0
 POLL_S = 1.0
 
 
-def load_policy(path: str | Path, space: JointSpace, robot: str, placement: Placement = Placement()) -> Policy:  # noqa: B008
+def load_for_robot(path: str | Path, space: JointSpace, robot: str, placement: Placement = Placement()) -> Policy:  # noqa: B008
     """Load the bundle at `path`, in a process of its own when it needs one.
 
     Args:
         robot: name or YAML file that `space` was loaded from.
 
     Raises:
-        BundleError, JointNameError, PolicyError, ConfigError: as of Policy.load.
+        BundleError, JointNameError, PolicyError, ConfigError: as of `loading.load_policy`.
     """
     bundle = read_bundle(path, space)
     if not needs_own_process(bundle.spec, placement):
-        return Policy.load(path, space, placement.device, placement.threads, placement.cpus)
+        return load_policy(path, space, placement.device, placement.threads, placement.cpus)
     return isolate(bundle, space, robot, placement)
 
 
@@ -200,7 +202,7 @@ def main(arguments: list[str]) -> int:
             space = JointSpace.load(task.robot)
             placement = Placement(task.device, task.threads, tuple(task.cpus))
             placement.pin_thread()  # and with it every thread that starts from here on
-            policy = Policy.load(task.bundle, space, placement.device, placement.threads, placement.cpus)
+            policy = load_policy(task.bundle, space, placement.device, placement.threads, placement.cpus)
             server = PolicyServer(policy, space, url)
         except RoveError as error:
             _say(report, {"error": str(error), "hint": error.hint})

@@ -10,7 +10,8 @@ from rove_core.errors import ConfigError, PolicyError, nearest
 from rove_inference.bundle import JoinName, PolicySpec
 from rove_inference.joining import Joiner
 from rove_inference.observation import Missing, Observation
-from rove_inference.policy import Policy, Prediction, Query
+from rove_inference.policy import Policy
+from rove_inference.query import Prediction, Query
 from rove_inference.scheduler import ReplanScheduler
 
 # An answer that takes this many times longer than expected, and at least so long [s], is not just slow.

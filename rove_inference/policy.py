@@ -4,80 +4,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
 from rove_core.errors import BundleError, PolicyError
 from rove_core.joint_space import JointSpace
 from rove_inference import signature
 from rove_inference.backends import TEXT, Array, Backend
-from rove_inference.backends.loading import open_network
 from rove_inference.backends.placement import Placement
-from rove_inference.bundle import Bundle, load_bundle
+from rove_inference.bundle import Bundle
 from rove_inference.decoders.inpainting import Known, known_part
 from rove_inference.decoders.positions import to_robot
 from rove_inference.decoders.prefix import Prefix
 from rove_inference.model import Model
 from rove_inference.observation import Observation
 from rove_inference.preprocess import prepare_image
+from rove_inference.query import NOTHING_ASKED, Prediction, Query
 from rove_inference.stages import Stages
 
 # The first runs of a session allocate and pick kernels; the figures of the rest are what to expect.
 WARM_UP_RUNS = 8
 WARM_UP_SKIPPED = 3
-
-
-def _nothing() -> npt.NDArray[np.float32]:
-    return np.zeros(0, np.float32)
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """What a policy is asked, besides the observation.
-
-    Attributes:
-        instruction: of the attempt. condition: condition text, "" when unconditioned.
-        cfg_beta: classifier-free guidance weight. seed: of the decoder's noise.
-        epoch: of the mode it is asked in; goes to a remote policy and comes back.
-        prefix: what is decided about the answer already, in JointSpace order; None when nothing is.
-    """
-
-    instruction: str = ""
-    condition: str = ""
-    cfg_beta: float = 1.0
-    seed: int = 0
-    epoch: int = 0
-    prefix: Prefix | None = None
-
-
-NOTHING_ASKED = Query()
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """A policy's answer.
-
-    Attributes:
-        positions: [rad], shape (horizon, dim), in JointSpace order; step 0 is the observation's moment.
-        clipped: how many of them were brought back inside the joint limits.
-        inference_ms: time in the model alone. round_trip_ms: request to answer of a remote policy, 0 when it is local.
-        guided: the decoder or the network kept to the prefix that it was given.
-        decoder_steps: evaluations of the network.
-        base, residual, gate: of a residual adapter, see ActionChunk.msg; empty without one.
-    """
-
-    positions: npt.NDArray[np.float32]
-    clipped: int
-    inference_ms: float
-    round_trip_ms: float = 0.0
-    guided: bool = False
-    decoder_steps: int = 1
-    base: npt.NDArray[np.float32] = field(default_factory=_nothing)
-    residual: npt.NDArray[np.float32] = field(default_factory=_nothing)
-    gate: npt.NDArray[np.float32] = field(default_factory=_nothing)
 
 
 class Policy:
@@ -112,29 +60,6 @@ class Policy:
         # `robot_values[self._to_model]` is in the model's order of actions.
         self._to_model = np.argsort(bundle.action_order)
         self.warm_up_ms = self._warm_up()
-
-    @classmethod
-    def load(
-        cls, path: str | Path, space: JointSpace, device: str = "cpu", threads: int = 1, cpus: Sequence[int] = ()
-    ) -> Policy:
-        """Load, verify and warm up the bundle at `path`; Placement describes where it runs.
-
-        Raises:
-            BundleError: the bundle cannot be used. JointNameError: it is for other joints.
-            PolicyError: the device is not there.
-        """
-        bundle = load_bundle(path, space)
-        if bundle.spec.remote is not None:
-            from rove_inference.remote.policy import load as load_remote  # is a Policy itself
-
-            return load_remote(bundle, space)
-        placement = Placement(device, threads, tuple(cpus))
-        spec = bundle.spec
-        encoders = [open_network(bundle, network, placement) for network in spec.encoders]
-        adapter = open_network(bundle, spec.adapter, placement) if spec.adapter else None
-        policy = cls(bundle, open_network(bundle, spec, placement), space, encoders, adapter)
-        policy.placement = placement
-        return policy
 
     def values(self) -> Mapping[str, object]:
         """For the diagnostics: what there is to say of this policy beside its id and its times."""

@@ -13,7 +13,8 @@ from rove_core.errors import EpisodeError, PolicyError
 from rove_core.joint_space import JointSpace
 from rove_core.modes import Source
 from rove_inference.observation import Missing
-from rove_inference.policy import Policy, Query
+from rove_inference.policy import Policy
+from rove_inference.query import Query
 from rove_inference.recorded import RecordedEpisode
 
 Floats = npt.NDArray[np.float64]

@@ -13,7 +13,8 @@ from rove_core.errors import PolicyError
 from rove_core.joint_space import JointSpace
 from rove_inference.bundle import PolicySpec
 from rove_inference.observation import Observation
-from rove_inference.policy import Policy, Query
+from rove_inference.policy import Policy
+from rove_inference.query import Query
 
 # A timed answer sees other pictures than the one before, as on the robot: caches help no more than there.
 PICTURES = 8

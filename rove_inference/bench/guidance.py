@@ -17,8 +17,10 @@ import numpy as np
 
 from rove_core.joint_space import JointSpace
 from rove_inference.backends.onnx import OnnxBackend
+from rove_inference.loading import load_policy
 from rove_inference.observation import Observation
-from rove_inference.policy import Policy, Query
+from rove_inference.policy import Policy
+from rove_inference.query import Query
 
 DEMO = Path(__file__).parents[2] / "bundles" / "whiteboard"
 STEPS = 10
@@ -36,7 +38,7 @@ def run(quick: bool) -> dict[str, Any]:
     space = JointSpace.load("iron_r01")
     with tempfile.TemporaryDirectory() as folder:
         made = flow_bundle(Path(folder), DEMO, space, STEPS)
-        policy = Policy.load(made, space)
+        policy = load_policy(made, space)
         return {
             "whole_network": _rows(OnnxBackend(DEMO / "model.onnx"), rounds),
             "flow_head": _rows(OnnxBackend(made / "model.onnx"), rounds),

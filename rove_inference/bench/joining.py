@@ -25,7 +25,7 @@ from rove_inference.bundle import JoinName
 from rove_inference.joining import on_grid
 from rove_inference.observation import Observation
 from rove_inference.planner import Authority, Choices, Planner, Request
-from rove_inference.policy import Prediction
+from rove_inference.query import Prediction
 
 MODELS_MS = (30, 100, 300)
 JOINS: tuple[JoinName, ...] = ("replace", "blend", "ensemble", "rtc")

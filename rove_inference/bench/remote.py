@@ -25,8 +25,9 @@ from rove_core.joint_space import JointSpace
 from rove_inference.bench.dummy import CAMERAS, HORIZON, dummy_policy, dummy_spec
 from rove_inference.bundle import Bundle
 from rove_inference.observation import Observation
-from rove_inference.policy import Policy, Query
-from rove_inference.remote.policy import load
+from rove_inference.policy import Policy
+from rove_inference.query import Query
+from rove_inference.remote.policy import connect
 from rove_inference.remote.spec import RemoteSpec
 
 OPENPI = Path(__file__).parents[2] / ".venv-openpi/bin/python"
@@ -55,12 +56,12 @@ def _compare(space: JointSpace, size: tuple[int, int], rounds: int) -> dict[str,
         policies = {"local": dummy_policy(space, width, height=height)}
         for name, quality in (("rove", 0), (f"rove_jpeg_{JPEG_QUALITY}", JPEG_QUALITY)):
             remote = RemoteSpec(url=url, policy=_served_id(space), jpeg_quality=quality)
-            policies[name] = load(_bundle(space, size, "rove", remote), space)
+            policies[name] = connect(_bundle(space, size, "rove", remote), space)
         openpi_url = ""
         if OPENPI.exists():
             openpi_url = stack.enter_context(_process(OPENPI, PEER, "serve", HORIZON, space.dim, "fail"))
             bundle = _bundle(space, size, "openpi", RemoteSpec(url=openpi_url))
-            policies["our_client_openpi_server"] = load(bundle, space)
+            policies["our_client_openpi_server"] = connect(bundle, space)
         times: dict[str, list[float]] = {name: [] for name in policies}
         for _ in range(TURNS):
             for name, policy in policies.items():

@@ -43,11 +43,11 @@ def bench(
 
 
 def _measure(bundle: Any, space: JointSpace, device: str, threads: int, runs: int) -> dict[str, Any]:
-    from rove_inference.policy import Policy
+    from rove_inference.loading import load_policy
     from rove_inference.trial import time_answers
 
     start = time.perf_counter()
-    policy = Policy.load(bundle, space, device, threads)
+    policy = load_policy(bundle, space, device, threads)
     load_s = time.perf_counter() - start
     timing = time_answers(policy, space, runs)
     spec = policy.bundle.spec

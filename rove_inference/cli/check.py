@@ -25,13 +25,13 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Load a bundle as policy_node does, and try it on hard pictures and poses. Exit code 1 with what is wrong."""
-    from rove_inference.policy import Policy
+    from rove_inference.loading import load_policy
     from rove_inference.trial import failures
 
     space = JointSpace.load(robot)
     report: dict[str, Any] = {"bundle": str(bundle), "robot": space.robot, "policy_id": "", "problems": []}
     try:
-        policy = Policy.load(bundle, space, device, threads)
+        policy = load_policy(bundle, space, device, threads)
     except RoveError as error:
         report["problems"] = [str(error)]
     else:

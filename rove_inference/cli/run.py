@@ -35,7 +35,7 @@ def run(
 
     Exit code 1 when the policy had no answer at all.
     """
-    from rove_inference.policy import Policy
+    from rove_inference.loading import load_policy
     from rove_inference.recorded import RecordedEpisode
     from rove_inference.replay import replay, report
     from rove_inference.trial import usual_query
@@ -43,7 +43,7 @@ def run(
     recorded = RecordedEpisode(episode)
     space = JointSpace.load(recorded.attrs["robot"])
     recorded.check_robot(space)
-    policy = Policy.load(bundle, space, device, threads)
+    policy = load_policy(bundle, space, device, threads)
     told = str(recorded.attrs["instruction"]) if instruction is None else instruction
     query = usual_query(policy.bundle.spec, told)
     if condition is not None:

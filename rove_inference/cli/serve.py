@@ -37,14 +37,14 @@ def serve(
     """Answer robots elsewhere with this policy, until Ctrl-C. Without keys only this machine may ask."""
     from rove_core.joint_space import JointSpace
     from rove_core.keys import read_pair
-    from rove_inference.policy import Policy
+    from rove_inference.loading import load_policy
     from rove_inference.remote.server import PolicyServer
     from rove_inference.remote.spec import require_encryption
 
     require_encryption(bind, encrypted=bool(own_key))  # before a minute of loading
     keys = read_pair(own_key) if own_key else None
     space = JointSpace.load(robot)
-    policy = Policy.load(bundle, space, device, threads)
+    policy = load_policy(bundle, space, device, threads)
     server = PolicyServer(policy, space, bind, keys, clients, _Teller().say)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

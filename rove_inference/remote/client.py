@@ -13,8 +13,8 @@ from rove_core.errors import ConfigError, PolicyError, WireError
 from rove_core.joint_space import JointSpace
 from rove_inference.backends import Array
 from rove_inference.bundle import Bundle
-from rove_inference.policy import Query
 from rove_inference.preprocess import Image
+from rove_inference.query import Query
 from rove_inference.remote import jpeg, wire
 from rove_inference.remote.channel import Channel
 from rove_inference.remote.link import Link, Reply

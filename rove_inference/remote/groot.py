@@ -15,8 +15,8 @@ import zmq
 from rove_core.errors import ConfigError, PolicyError, WireError
 from rove_core.joint_space import JointSpace
 from rove_inference.bundle import Bundle
-from rove_inference.policy import Query
 from rove_inference.preprocess import Image
+from rove_inference.query import Query
 from rove_inference.remote import groot_wire
 from rove_inference.remote.backoff import Backoff
 from rove_inference.remote.link import Link, Reply

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rove_inference.backends import Array
-from rove_inference.policy import Query
 from rove_inference.preprocess import Image
+from rove_inference.query import Query
 
 
 def _nothing() -> npt.NDArray[np.float32]:

@@ -19,8 +19,8 @@ from websockets.sync.client import ClientConnection, connect
 from rove_core.errors import ConfigError, PolicyError, WireError
 from rove_core.joint_space import JointSpace
 from rove_inference.bundle import Bundle
-from rove_inference.policy import Query
 from rove_inference.preprocess import Image
+from rove_inference.query import Query
 from rove_inference.remote import openpi_wire
 from rove_inference.remote.backoff import Backoff
 from rove_inference.remote.link import Link, Reply

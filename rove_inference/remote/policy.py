@@ -12,8 +12,9 @@ from rove_core.joint_space import JointSpace
 from rove_inference.bundle import Bundle
 from rove_inference.decoders import positions as answered
 from rove_inference.observation import Observation
-from rove_inference.policy import NOTHING_ASKED, Policy, Prediction, Query
+from rove_inference.policy import Policy
 from rove_inference.preprocess import prepare_image
+from rove_inference.query import NOTHING_ASKED, Prediction, Query
 from rove_inference.remote.link import Link
 from rove_inference.remote.spec import RemoteSpec
 
@@ -93,7 +94,7 @@ class RemotePolicy(Policy):
         return float(np.median(times[1:]))
 
 
-def load(bundle: Bundle, space: JointSpace) -> RemotePolicy:
+def connect(bundle: Bundle, space: JointSpace) -> RemotePolicy:
     """The policy of a bundle with a `remote` part, connected and warmed up.
 
     Raises:

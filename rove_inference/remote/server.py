@@ -21,8 +21,9 @@ from rove_inference.backends import Array
 from rove_inference.bundle import Bundle, Crop
 from rove_inference.decoders.prefix import Prefix
 from rove_inference.observation import Observation
-from rove_inference.policy import Policy, Query
+from rove_inference.policy import Policy
 from rove_inference.preprocess import Image
+from rove_inference.query import Query
 from rove_inference.remote import jpeg, wire
 from rove_inference.remote.spec import require_encryption
 from rove_inference.remote.welcome import Welcome

@@ -16,7 +16,7 @@ from rove_core.modes import Mode
 from rove_core.ros import stamps, topics
 from rove_core.ros.node import ERROR, OK, WARN, RoveNode
 from rove_core.ros.node import main as run
-from rove_inference.isolation import load_policy
+from rove_inference.isolation import load_for_robot
 from rove_inference.observation import ObservationBuffer
 from rove_inference.planner import Answer, Authority
 from rove_inference.policy import Policy
@@ -145,7 +145,7 @@ class PolicyNode(RoveNode):
 
     def _open(self, path: str | Path) -> Policy:
         given = self._parameters
-        return load_policy(path, self._space, given.robot, given.placement())
+        return load_for_robot(path, self._space, given.robot, given.placement())
 
     # Diagnostics
 

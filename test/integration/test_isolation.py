@@ -20,9 +20,9 @@ from rove_core.errors import BundleError, PolicyError
 from rove_core.joint_space import JointSpace
 from rove_inference.backends.placement import Placement
 from rove_inference.bundle import load_bundle, read_bundle
-from rove_inference.isolation import IsolatedPolicy, isolate, load_policy, needs_own_process
+from rove_inference.isolation import IsolatedPolicy, isolate, load_for_robot, needs_own_process
+from rove_inference.loading import load_policy
 from rove_inference.observation import Observation
-from rove_inference.policy import Policy
 
 TINY = Path(__file__).parents[1] / "data" / "bundles" / "tiny"
 SPACE = JointSpace.load("iron_r01")
@@ -70,7 +70,7 @@ def isolated() -> Iterator[IsolatedPolicy]:
 
 
 def test_it_answers_as_the_same_policy_does_inside(isolated: IsolatedPolicy) -> None:
-    inside = Policy.load(TINY, SPACE)
+    inside = load_policy(TINY, SPACE)
     assert isolated.bundle.policy_id == inside.bundle.policy_id
     np.testing.assert_array_equal(isolated.predict(seeing(200)).positions, inside.predict(seeing(200)).positions)
     with pytest.raises(PolicyError, match="nan"):
@@ -140,4 +140,4 @@ def test_torch_and_gpus_get_a_process_and_onnx_on_the_cpu_does_not(tmp_path: Pat
     }
     (folder / "policy.yaml").write_text(yaml.safe_dump(content))
     assert needs_own_process(load_bundle(folder, SPACE).spec, Placement())
-    assert not isinstance(load_policy(TINY, SPACE, "iron_r01"), IsolatedPolicy)
+    assert not isinstance(load_for_robot(TINY, SPACE, "iron_r01"), IsolatedPolicy)

@@ -26,8 +26,9 @@ from sensor_msgs.msg import Image, JointState
 
 from rove_core.joint_space import JointSpace
 from rove_core.ros import stamps, topics
+from rove_inference.loading import load_policy
 from rove_inference.observation import Observation
-from rove_inference.policy import Policy, Query
+from rove_inference.query import Query
 
 TINY = Path(__file__).parents[1] / "data" / "bundles" / "tiny"
 SPACE = JointSpace.load("iron_r01")
@@ -256,7 +257,7 @@ def test_a_sampled_chunk_can_be_computed_again_from_what_it_says(robot: Robot, t
     finally:
         process.send_signal(signal.SIGINT)
         assert process.wait(DEADLINE_S) == 0
-    policy = Policy.load(bundle, SPACE)
+    policy = load_policy(bundle, SPACE)
     observation = Observation(0, 0, SPACE.home, {"head": np.full((48, 64, 3), WHITE, np.uint8)})
     for chunk in robot.chunks[:2]:
         assert (chunk.decoder, chunk.decoder_steps, chunk.condition, chunk.cfg_beta) == ("flow", 20, "good", 1.5)

@@ -19,6 +19,7 @@ import zmq
 
 from rove_core.errors import PolicyError
 from rove_core.joint_space import JointSpace
+from rove_inference.loading import load_policy
 from rove_inference.observation import Observation
 from rove_inference.policy import Policy
 
@@ -80,7 +81,7 @@ def connect(tmp_path: Path) -> Iterator[Callable[..., Policy]]:
     def make(server: Server, *options: object) -> Policy:
         done = rove("policy", "connect", server.url, tmp_path / "far", "--timeout-s", "0.5", *options)
         assert done.returncode == 0, done.stderr
-        policies.append(Policy.load(tmp_path / "far", SPACE))
+        policies.append(load_policy(tmp_path / "far", SPACE))
         return policies[-1]
 
     yield make
@@ -117,7 +118,7 @@ def test_a_served_policy_is_connected_to_by_one_command_and_answers(
 ) -> None:
     server = serve()
     policy = connect(server)
-    np.testing.assert_array_equal(policy.predict(SEEN).positions, Policy.load(TINY, SPACE).predict(SEEN).positions)
+    np.testing.assert_array_equal(policy.predict(SEEN).positions, load_policy(TINY, SPACE).predict(SEEN).positions)
     assert server.end() == 0
     assert re.search(r"\d+ answered", server.said())
 

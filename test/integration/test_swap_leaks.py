@@ -16,9 +16,9 @@ import pytest
 
 from rove_core.errors import BundleError
 from rove_core.joint_space import JointSpace
+from rove_inference.loading import load_policy
 from rove_inference.observation import ObservationBuffer
 from rove_inference.planner import Authority
-from rove_inference.policy import Policy
 from rove_inference.swap import PolicyLoader
 from rove_inference.worker import PolicyWorker
 
@@ -58,9 +58,9 @@ class Robot:
         self.answered = threading.Event()
         self.seen: list[str] = []
         self.buffer = ObservationBuffer(["head"], 0.3)
-        policy = Policy.load(TINY, SPACE)
+        policy = load_policy(TINY, SPACE)
         self.worker = PolicyWorker(policy, self.buffer, lambda: self.now_ns, self._take, self.seen.append)
-        self.loader = PolicyLoader(lambda path: Policy.load(path, SPACE))
+        self.loader = PolicyLoader(lambda path: load_policy(path, SPACE))
         self.epoch = 0
 
     def _take(self, _: object) -> None:
@@ -113,7 +113,7 @@ def test_after_a_swap_the_times_are_those_of_the_new_policy(robot: Robot) -> Non
     robot.swap(TINY)
     wait(lambda: robot.worker.model_ms.at(0.5) > 0, "the time of the first answer")
     robot.worker.set_authority(Authority(False, robot.epoch + 1))
-    assert robot.worker.swap(Policy.load(TINY, SPACE))
+    assert robot.worker.swap(load_policy(TINY, SPACE))
     assert robot.worker.model_ms.at(0.5) == 0
     assert robot.worker.overhead_ms.at(0.5) == 0
 

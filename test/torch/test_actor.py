@@ -19,8 +19,9 @@ from rove_inference.actor.head import ActionContext, ActionHead, HeadConfig
 from rove_inference.actor.random_init import write_random_actor
 from rove_inference.backends.placement import Placement
 from rove_inference.bundle import CameraSpec, file_sha256
+from rove_inference.loading import load_policy
 from rove_inference.observation import Observation
-from rove_inference.policy import Policy, Query
+from rove_inference.query import Query
 
 CAMERAS = (CameraSpec(name="head", width=96, height=64), CameraSpec(name="left_wrist", width=64, height=64))
 GOOD, POOR = "Quality: good.", "Quality: poor."
@@ -89,7 +90,7 @@ def test_rows_that_see_different_pictures_are_not_mixed_up(backbone: Qwen3VLBack
 
 @pytest.mark.parametrize("changed", ["picture", "prompt", "condition"])
 def test_pictures_prompt_and_condition_reach_the_chunk(actor: Path, space: JointSpace, changed: str) -> None:
-    policy = Policy.load(actor, space)
+    policy = load_policy(actor, space)
     query = Query(instruction="erase the whiteboard", condition=GOOD, cfg_beta=1.0, seed=1)
     other = {
         "picture": (looking(space, 1), query),
@@ -107,7 +108,7 @@ def test_guidance_is_the_two_conditions_put_together(actor: Path, space: JointSp
     write_random_actor(
         folder, space, CAMERAS, condition=GOOD, guidance={"negative": POOR, "beta": 2.0}, flow={"steps": 1}
     )
-    policy = Policy.load(folder, space)
+    policy = load_policy(folder, space)
     chunk = {
         beta: policy.predict(looking(space), Query(condition=GOOD, cfg_beta=beta, seed=3)).positions
         for beta in (0.0, 1.0, 2.0)
@@ -161,7 +162,7 @@ def test_a_file_beside_the_checkpoint_without_a_hash_is_refused(actor: Path, tmp
     folder = Path(shutil.copytree(actor, tmp_path / "actor"))
     (folder / "backbone" / "modeling.py").write_text("raise SystemExit", encoding="utf-8")
     with pytest.raises(BundleError, match=r"backbone/modeling\.py is not among the files of policy\.yaml"):
-        Policy.load(folder, space)
+        load_policy(folder, space)
 
 
 def test_a_pickled_checkpoint_is_not_opened(actor: Path, tmp_path: Path, space: JointSpace) -> None:
@@ -174,4 +175,4 @@ def test_a_pickled_checkpoint_is_not_opened(actor: Path, tmp_path: Path, space: 
     spec["files"]["backbone/pytorch_model.bin"] = file_sha256(folder / "backbone" / "pytorch_model.bin")
     (folder / "policy.yaml").write_text(yaml.safe_dump(spec), encoding="utf-8")
     with pytest.raises(BundleError, match="is no Qwen3-VL checkpoint"):
-        Policy.load(folder, space)
+        load_policy(folder, space)

@@ -12,8 +12,9 @@ from rove_core.joint_space import JointSpace
 from rove_hil.cli.main import main
 from rove_inference.bundle import load_bundle
 from rove_inference.export import export_bundle
+from rove_inference.loading import load_policy
 from rove_inference.observation import Observation
-from rove_inference.policy import Policy, Query
+from rove_inference.query import Query
 
 
 def pictures(space: JointSpace) -> Observation:
@@ -27,7 +28,7 @@ def pictures(space: JointSpace) -> Observation:
 @pytest.mark.parametrize("beta", [1.0, 2.0])
 def test_the_exported_policy_makes_the_same_chunk(actor: Path, exported: Path, space: JointSpace, beta: float) -> None:
     query = Query(instruction="erase the whiteboard", condition="Quality: good.", cfg_beta=beta, seed=5)
-    chunks = [Policy.load(folder, space).predict(pictures(space), query).positions for folder in (actor, exported)]
+    chunks = [load_policy(folder, space).predict(pictures(space), query).positions for folder in (actor, exported)]
     np.testing.assert_allclose(chunks[0], chunks[1], atol=1e-4)
 
 

@@ -17,8 +17,8 @@ from rove_inference.actor.head import ActionContext, HeadConfig
 from rove_inference.backends.placement import Placement
 from rove_inference.backends.torch_model import build_architecture, load_archive, load_weights, save_archive
 from rove_inference.bundle import CameraSpec, JointsSpec, PolicySpec, write_bundle
+from rove_inference.loading import load_policy
 from rove_inference.observation import Observation
-from rove_inference.policy import Policy
 
 
 class Lean(torch.nn.Module):
@@ -50,7 +50,7 @@ def bundle(folder: Path, space: JointSpace) -> Path:
 
 def test_an_archive_answers_as_the_module_that_it_was_exported_from(tmp_path: Path, space: JointSpace) -> None:
     save_archive(program(), tmp_path / "model.pt2")
-    policy = Policy.load(bundle(tmp_path, space), space)
+    policy = load_policy(bundle(tmp_path, space), space)
     white = np.full((48, 64, 3), 255, np.uint8)
     prediction = policy.predict(Observation(0, 0, space.home, {"head": white}))
     expected = space.clip(space.home + 0.001 * np.arange(50)[:, None])
@@ -131,4 +131,4 @@ def test_a_configuration_that_does_not_fit_names_the_key(tmp_path: Path) -> None
 def test_a_device_that_is_missing_is_one_line(tmp_path: Path, space: JointSpace, device: str, text: str) -> None:
     save_archive(program(), tmp_path / "model.pt2")
     with pytest.raises(PolicyError, match=text):
-        Policy.load(bundle(tmp_path, space), space, device=Placement(device).device)
+        load_policy(bundle(tmp_path, space), space, device=Placement(device).device)

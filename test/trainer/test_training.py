@@ -11,8 +11,8 @@ import torch
 
 from rove_core.joint_space import JointSpace
 from rove_inference.bundle import CameraSpec
+from rove_inference.loading import load_policy
 from rove_inference.observation import Observation
-from rove_inference.policy import Policy
 from rove_trainer.augmentation import ImageAugmentation, StateRegularisation
 from rove_trainer.card import Evaluation, TrainingFacts, render
 from rove_trainer.clone import HORIZON, new_model
@@ -38,7 +38,7 @@ def test_training_learns_and_the_bundle_answers_as_the_model(
     policy = export_bundle(tmp_path / "bundle", trained.model, SPACE, cameras, "small", 3, 16, 30.0)
     assert policy.bundle.spec.index == 3
     picture = np.full((24, 32, 3), 90, np.uint8)
-    robot = Policy.load(tmp_path / "bundle", SPACE).predict(Observation(0, 0, SPACE.home, {"head": picture}))
+    robot = load_policy(tmp_path / "bundle", SPACE).predict(Observation(0, 0, SPACE.home, {"head": picture}))
     with torch.no_grad():
         state = torch.tensor(SPACE.home[None], dtype=torch.float32)
         expected = trained.model(state, torch.from_numpy(picture.transpose(2, 0, 1)[None].copy()))[0].numpy()

@@ -13,6 +13,7 @@ import torch
 from rove_core.errors import BundleError
 from rove_core.joint_space import JointSpace
 from rove_inference.bundle import CameraSpec, JointsSpec, PolicySpec, write_bundle
+from rove_inference.loading import load_policy
 from rove_inference.policy import Policy
 from rove_trainer.model import DemoPolicy
 
@@ -72,7 +73,7 @@ def export_bundle(
         files={MODEL_FILE: ""},
     )
     write_bundle(folder, spec)
-    return Policy.load(folder, space)
+    return load_policy(folder, space)
 
 
 def example_inputs(model: DemoPolicy, cameras: Sequence[CameraSpec], count: int = 2) -> list[np.ndarray]:

@@ -10,9 +10,10 @@ import pytest
 
 from rove_core.errors import ConfigError, PolicyError
 from rove_core.joint_space import JointSpace
+from rove_inference.loading import load_policy
 from rove_inference.observation import Missing, Observation
 from rove_inference.planner import Answer, Authority, Choices, Planner, Request
-from rove_inference.policy import Policy, Prediction
+from rove_inference.query import Prediction
 
 MS = 1_000_000
 HORIZON = 50
@@ -23,7 +24,7 @@ class Table:
 
     def __init__(self, bundle: Path, space: JointSpace, **choices: object) -> None:
         self.space = space
-        self.policy = Policy.load(bundle, space)
+        self.policy = load_policy(bundle, space)
         self.planner = Planner(self.policy, Choices(margin_s=0.0, **choices))  # type: ignore[arg-type]
         self.planner.set_authority(Authority(True, 1, "attempt", 0, "wipe the board"))
 
@@ -91,7 +92,7 @@ def test_an_answer_of_a_policy_that_was_swapped_meanwhile_is_thrown_away(
 ) -> None:
     request = table.ask(10, 20)
     table.planner.set_authority(Authority(False, 2))
-    assert table.planner.swap(Policy.load(tiny, space))
+    assert table.planner.swap(load_policy(tiny, space))
     table.planner.set_authority(Authority(True, 1))
     assert table.answer(request, 30) is None
 
@@ -184,7 +185,7 @@ def test_the_way_to_join_is_the_bundles_unless_the_deployment_says_otherwise(
 def test_stalls_of_the_policy_before_are_not_forgotten(table: Table, tiny: Path, space: JointSpace) -> None:
     table.answer(table.ask(0, 0), 9000)
     table.planner.set_authority(Authority(False, 2))
-    table.planner.swap(Policy.load(tiny, space))
+    table.planner.swap(load_policy(tiny, space))
     assert table.planner.stalls == 1
 
 

@@ -13,8 +13,8 @@ import yaml
 from rove_core.errors import BundleError, PolicyError
 from rove_core.joint_space import JointSpace
 from rove_inference.bundle import file_sha256
+from rove_inference.loading import load_policy
 from rove_inference.observation import Observation
-from rove_inference.policy import Policy
 
 Edit = Callable[..., Path]
 
@@ -24,7 +24,7 @@ def seeing(space: JointSpace, value: int) -> Observation:
 
 
 def test_the_tiny_policy_leans_with_brightness(tiny: Path, space: JointSpace) -> None:
-    prediction = Policy.load(tiny, space).predict(seeing(space, 255))
+    prediction = load_policy(tiny, space).predict(seeing(space, 255))
     expected = space.clip(space.home + 0.001 * np.arange(50)[:, None])
     np.testing.assert_allclose(prediction.positions, expected, atol=1e-5)
     assert prediction.positions.flags.c_contiguous
@@ -34,13 +34,13 @@ def test_a_model_in_another_order_of_joints_moves_the_same_joints(tiny: Path, ed
     content = yaml.safe_load((tiny / "policy.yaml").read_text(encoding="utf-8"))
     joints = content["state"] | {"names": content["state"]["names"][::-1]}
     observation = seeing(space, 200)
-    straight = Policy.load(tiny, space).predict(observation)
-    reversed_ = Policy.load(edited(state=joints, action=joints), space).predict(observation)
+    straight = load_policy(tiny, space).predict(observation)
+    reversed_ = load_policy(edited(state=joints, action=joints), space).predict(observation)
     np.testing.assert_allclose(straight.positions, reversed_.positions, atol=1e-6)
 
 
 def test_nan_is_refused_with_the_joint(tiny: Path, space: JointSpace) -> None:
-    policy = Policy.load(tiny, space)
+    policy = load_policy(tiny, space)
     with pytest.raises(PolicyError, match="answered nan for 'head_yaw' at step 0"):
         policy.predict(seeing(space, 0))
 
@@ -58,13 +58,13 @@ def test_tensors_that_do_not_fit_the_bundle_are_named(
     edited: Edit, space: JointSpace, change: dict[str, Any], text: str
 ) -> None:
     with pytest.raises(BundleError, match=text):
-        Policy.load(edited(**change), space)
+        load_policy(edited(**change), space)
 
 
 def test_a_file_that_is_no_model_is_one_line(tiny: Path, edited: Edit, space: JointSpace) -> None:
     (tiny / "model.onnx").write_bytes(b"not a model")
     with pytest.raises(BundleError, match=r"model\.onnx is not a model") as caught:
-        Policy.load(edited(files={"model.onnx": file_sha256(tiny / "model.onnx")}), space)
+        load_policy(edited(files={"model.onnx": file_sha256(tiny / "model.onnx")}), space)
     assert "\n" not in str(caught.value)
 
 
@@ -73,5 +73,5 @@ def test_cuda_without_cuda_says_what_to_install(tiny: Path, space: JointSpace) -
     if "CUDAExecutionProvider" in ort.get_available_providers():
         pytest.skip("this is the GPU build")
     with pytest.raises(PolicyError, match="CPU build") as caught:
-        Policy.load(tiny, space, device="cuda")
+        load_policy(tiny, space, device="cuda")
     assert "onnxruntime-gpu" in caught.value.hint

@@ -16,8 +16,9 @@ from rove_core.errors import EpisodeError
 from rove_core.joint_space import JointSpace
 from rove_core.modes import Mode, Outcome, Source, Stage
 from rove_inference.comparison_page import ticks, write_page
+from rove_inference.loading import load_policy
 from rove_inference.observation import Missing
-from rove_inference.policy import Policy, Query
+from rove_inference.query import Query
 from rove_inference.recorded import RecordedEpisode
 from rove_inference.replay import replay, report
 from rove_recorder.episode import Ending, EpisodeRecorder
@@ -86,7 +87,7 @@ def record(tmp_path: Path, space: JointSpace) -> Record:
 
 def test_a_policy_that_does_what_was_done_differs_by_nothing(record: Record, tiny: Path, space: JointSpace) -> None:
     episode = RecordedEpisode(record([(Source.POLICY, 2.0), (Source.HOLD, 0.5), (Source.OPERATOR, 2.0)]))
-    done = replay(Policy.load(tiny, space), episode, Query(), 0.3)
+    done = replay(load_policy(tiny, space), episode, Query(), 0.3)
     figures = report(done, space, execute=16)
     assert figures["answers"] == 8  # every 16 of 60 rows, twice
     assert figures["all"]["max"] < 1.01 * TICK_RAD
@@ -97,7 +98,7 @@ def test_a_policy_that_does_what_was_done_differs_by_nothing(record: Record, tin
 
 def test_a_difference_is_measured_where_it_is(record: Record, tiny: Path, space: JointSpace) -> None:
     episode = RecordedEpisode(record([(Source.OPERATOR, 1.0)], offset=0.01))
-    figures = report(replay(Policy.load(tiny, space), episode, Query(), 0.3), space, execute=16)
+    figures = report(replay(load_policy(tiny, space), episode, Query(), 0.3), space, execute=16)
     assert figures["all"]["mean_abs"] == pytest.approx(0.01, abs=TICK_RAD)
     assert figures["joints"]["head_yaw"]["rms"] == pytest.approx(0.01, abs=TICK_RAD)
     assert figures["mean_abs_by_step"][0] == pytest.approx(0.01, abs=TICK_RAD)
@@ -105,7 +106,7 @@ def test_a_difference_is_measured_where_it_is(record: Record, tiny: Path, space:
 
 def test_nothing_is_compared_across_the_end_of_a_segment(record: Record, tiny: Path, space: JointSpace) -> None:
     episode = RecordedEpisode(record([(Source.POLICY, 1.0), (Source.HOLD, 1.0), (Source.OPERATOR, 1.0)]))
-    for answer in replay(Policy.load(tiny, space), episode, Query(), 0.3).answers:
+    for answer in replay(load_policy(tiny, space), episode, Query(), 0.3).answers:
         (start, stop) = next(segment for segment in episode.segments() if segment[0] <= answer.row < segment[1])
         known = np.isfinite(answer.recorded[:, 0])
         assert known.sum() == pytest.approx(stop - answer.row, abs=1)
@@ -123,7 +124,7 @@ def test_the_state_is_the_one_at_the_pictures_time(record: Record) -> None:
 
 def test_pictures_that_are_too_old_are_counted_not_acted_on(record: Record, tiny: Path, space: JointSpace) -> None:
     episode = RecordedEpisode(record([(Source.POLICY, 1.0)]))
-    done = replay(Policy.load(tiny, space), episode, Query(), max_age_s=1e-6, every=5)
+    done = replay(load_policy(tiny, space), episode, Query(), max_age_s=1e-6, every=5)
     assert "picture of camera 'head' is" in next(iter(done.unanswered))
 
 
@@ -132,7 +133,7 @@ def test_what_is_no_episode_for_this_policy_is_one_line(record: Record, tiny: Pa
         RecordedEpisode(tiny)
     path = record([(Source.POLICY, 0.5)], cameras=False)
     with pytest.raises(EpisodeError, match="no camera 'head'"):
-        replay(Policy.load(tiny, space), RecordedEpisode(path), Query(), 0.3)
+        replay(load_policy(tiny, space), RecordedEpisode(path), Query(), 0.3)
     metadata = json.loads((path / "zarr.json").read_text())
     metadata["attributes"]["schema_version"] = 9
     (path / "zarr.json").write_text(json.dumps(metadata))
@@ -144,7 +145,7 @@ def test_an_episode_in_which_nobody_moved_the_robot_has_nothing_to_compare(
     record: Record, tiny: Path, space: JointSpace
 ) -> None:
     with pytest.raises(EpisodeError, match="nobody moved the robot"):
-        replay(Policy.load(tiny, space), RecordedEpisode(record([(Source.HOLD, 0.5)])), Query(), 0.3)
+        replay(load_policy(tiny, space), RecordedEpisode(record([(Source.HOLD, 0.5)])), Query(), 0.3)
 
 
 def test_a_damaged_episode_names_the_array(record: Record) -> None:
@@ -158,7 +159,7 @@ def test_the_page_shows_two_joints_of_every_group(
     record: Record, tiny: Path, space: JointSpace, tmp_path: Path
 ) -> None:
     episode = RecordedEpisode(record([(Source.POLICY, 1.0), (Source.OPERATOR, 1.0)]))
-    done = replay(Policy.load(tiny, space), episode, Query(), 0.3)
+    done = replay(load_policy(tiny, space), episode, Query(), 0.3)
     write_page(tmp_path / "out/page.html", episode, "tiny@1", 16, done, report(done, space, 16))
     page = (tmp_path / "out/page.html").read_text(encoding="utf-8")
     drawings = ["<svg" + part.split("</svg>")[0] + "</svg>" for part in page.split("<svg")[1:]]

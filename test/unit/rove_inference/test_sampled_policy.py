@@ -20,8 +20,10 @@ from rove_inference.backends.onnx import OnnxBackend
 from rove_inference.bundle import load_bundle
 from rove_inference.decoders.prefix import Prefix
 from rove_inference.decoders.spec import AdapterSpec
+from rove_inference.loading import load_policy
 from rove_inference.observation import Observation
-from rove_inference.policy import Policy, Query
+from rove_inference.policy import Policy
+from rove_inference.query import Query
 
 MAKER = Path(__file__).parents[2] / "data" / "bundles" / "make_sampled.py"
 
@@ -81,14 +83,14 @@ def expected(space: JointSpace, seed: int, shift: float = 0.0) -> np.ndarray:
 def test_flow_with_guidance_reaches_the_gaussian_between_its_conditions(
     bundles: Path, space: JointSpace, beta: float
 ) -> None:
-    prediction = Policy.load(bundles / "flow", space).predict(seen(space), replace(GOOD, cfg_beta=beta))
+    prediction = load_policy(bundles / "flow", space).predict(seen(space), replace(GOOD, cfg_beta=beta))
     shift = make.SHIFT["bad"] + beta * (make.SHIFT["good"] - make.SHIFT["bad"])
     np.testing.assert_allclose(prediction.positions, expected(space, 5, shift), atol=0.01)
     assert prediction.decoder_steps == 20  # ten of the midpoint rule
 
 
 def test_beta_one_is_the_condition_alone_and_beta_zero_the_negative_alone(bundles: Path, space: JointSpace) -> None:
-    policy = Policy.load(bundles / "flow", space)
+    policy = load_policy(bundles / "flow", space)
     one = policy.predict(seen(space), GOOD)
     np.testing.assert_array_equal(
         policy.predict(seen(space), Query(condition="bad", seed=5)).positions,
@@ -100,7 +102,7 @@ def test_beta_one_is_the_condition_alone_and_beta_zero_the_negative_alone(bundle
 
 @pytest.mark.parametrize("name", ["flow", "plain", "adapter", "diffusion"])
 def test_the_same_seed_is_the_same_chunk_and_another_is_another(bundles: Path, space: JointSpace, name: str) -> None:
-    policy = Policy.load(bundles / name, space)
+    policy = load_policy(bundles / name, space)
     query = Query(condition=policy.bundle.spec.condition, seed=1)
     first, again, other = (policy.predict(seen(space), replace(query, seed=seed)).positions for seed in (1, 1, 2))
     assert first.tobytes() == again.tobytes()
@@ -108,7 +110,7 @@ def test_the_same_seed_is_the_same_chunk_and_another_is_another(bundles: Path, s
 
 
 def test_consistency_answers_in_one_evaluation(bundles: Path, space: JointSpace) -> None:
-    prediction = Policy.load(bundles / "plain", space).predict(seen(space), Query(seed=5))
+    prediction = load_policy(bundles / "plain", space).predict(seen(space), Query(seed=5))
     assert prediction.decoder_steps == 1
     assert prediction.base.size == prediction.residual.size == prediction.gate.size == 0
     centre = space.clip(space.home + make.STD_RAD)
@@ -116,14 +118,14 @@ def test_consistency_answers_in_one_evaluation(bundles: Path, space: JointSpace)
 
 
 def test_an_adapter_before_its_first_training_step_is_bit_exact_with_the_base(bundles: Path, space: JointSpace) -> None:
-    base = Policy.load(bundles / "plain", space).predict(seen(space), Query(seed=5))
-    adapted = Policy.load(bundles / "new_adapter", space).predict(seen(space), Query(seed=5))
+    base = load_policy(bundles / "plain", space).predict(seen(space), Query(seed=5))
+    adapted = load_policy(bundles / "new_adapter", space).predict(seen(space), Query(seed=5))
     assert adapted.positions.tobytes() == base.positions.tobytes()
     assert not adapted.residual.any()
 
 
 def test_base_residual_and_gate_add_up_to_the_chunk(bundles: Path, space: JointSpace) -> None:
-    prediction = Policy.load(bundles / "adapter", space).predict(seen(space), Query(seed=5))
+    prediction = load_policy(bundles / "adapter", space).predict(seen(space), Query(seed=5))
     made = prediction.base + prediction.gate[:, None] * prediction.residual
     np.testing.assert_allclose(space.clip(made), prediction.positions, atol=1e-6)
     normalised = (prediction.base - space.home) / make.STD_RAD
@@ -148,7 +150,7 @@ def test_an_adapter_under_guidance_sees_the_condition_and_not_the_negative(bundl
 
 
 def test_ddim_ends_near_the_data(bundles: Path, space: JointSpace) -> None:
-    prediction = Policy.load(bundles / "diffusion", space).predict(seen(space), Query(seed=5))
+    prediction = load_policy(bundles / "diffusion", space).predict(seen(space), Query(seed=5))
     np.testing.assert_allclose(prediction.positions, expected(space, 5), atol=0.005)
     assert prediction.decoder_steps == 50
 
@@ -165,7 +167,7 @@ def test_a_prefix_is_kept_whatever_the_order_of_joints(bundles: Path, space: Joi
     for file in content["files"]:
         (shuffled / file).write_bytes((folder / file).read_bytes())
     (shuffled / "policy.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
-    policy = Policy.load(shuffled, space)
+    policy = load_policy(shuffled, space)
     decided = np.linspace(space.lower, space.upper, make.HORIZON, dtype=np.float32)
     weights = np.zeros(make.HORIZON, np.float32)
     weights[:6] = 1.0
@@ -181,18 +183,18 @@ def test_a_prefix_is_kept_whatever_the_order_of_joints(bundles: Path, space: Joi
 
 def test_a_condition_that_was_never_taught_is_refused_with_the_nearest(bundles: Path, space: JointSpace) -> None:
     with pytest.raises(PolicyError, match="unknown condition 'goood'") as caught:
-        Policy.load(bundles / "flow", space).predict(seen(space), Query(condition="goood"))
+        load_policy(bundles / "flow", space).predict(seen(space), Query(condition="goood"))
     assert "did you mean 'good'?" in str(caught.value)
 
 
 def test_a_condition_that_no_network_hears_is_refused(bundles: Path, space: JointSpace) -> None:
     with pytest.raises(PolicyError, match="condition 'good': no network of the bundle takes one"):
-        Policy.load(bundles / "plain", space).predict(seen(space), Query(condition="good"))
+        load_policy(bundles / "plain", space).predict(seen(space), Query(condition="good"))
 
 
 def test_guidance_without_a_negative_is_refused(bundles: Path, space: JointSpace) -> None:
     with pytest.raises(PolicyError, match="guidance weight 2: the bundle has no negative condition"):
-        Policy.load(bundles / "plain", space).predict(seen(space), Query(cfg_beta=2.0))
+        load_policy(bundles / "plain", space).predict(seen(space), Query(cfg_beta=2.0))
 
 
 def edited(folder: Path, to: Path, **values: Any) -> Path:
@@ -233,14 +235,14 @@ def test_what_does_not_fit_is_one_line(
     bundles: Path, tmp_path: Path, space: JointSpace, name: str, change: dict[str, Any], text: str
 ) -> None:
     with pytest.raises(BundleError, match=text) as caught:
-        Policy.load(edited(bundles / name, tmp_path / "edited", **change), space)
+        load_policy(edited(bundles / name, tmp_path / "edited", **change), space)
     assert "\n" not in str(caught.value)
 
 
 def test_guidance_with_a_network_of_one_row_says_how_to_export_it(tmp_path: Path, space: JointSpace) -> None:
     make.flow(tmp_path / "fixed", space, batch=1)
     with pytest.raises(BundleError, match="fixed batch and guidance needs two rows: export it with a free one"):
-        Policy.load(tmp_path / "fixed", space)
+        load_policy(tmp_path / "fixed", space)
 
 
 def test_a_joint_without_spread_cannot_be_sampled(bundles: Path, tmp_path: Path, space: JointSpace) -> None:
@@ -251,4 +253,4 @@ def test_a_joint_without_spread_cannot_be_sampled(bundles: Path, tmp_path: Path,
     ]
     folder = edited(bundles / "plain", tmp_path / "edited", action=content["action"] | {"std": std})
     with pytest.raises(BundleError, match="0 or less for 'left_elbow'"):
-        Policy.load(folder, space)
+        load_policy(folder, space)

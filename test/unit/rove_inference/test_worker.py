@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from rove_core.joint_space import JointSpace
+from rove_inference.loading import load_policy
 from rove_inference.observation import Observation, ObservationBuffer
 from rove_inference.planner import Answer, Authority, Choices
-from rove_inference.policy import Policy, Prediction, Query
+from rove_inference.query import Prediction, Query
 from rove_inference.worker import PolicyWorker
 
 MS = 1_000_000
@@ -30,7 +31,7 @@ class Bench:
         self.answers: list[Answer] = []
         self.warnings: list[str] = []
         self.buffer = ObservationBuffer(["head"], 0.3)
-        self.policy = Policy.load(bundle, space)
+        self.policy = load_policy(bundle, space)
         self.worker = PolicyWorker(
             self.policy,
             self.buffer,
@@ -182,7 +183,7 @@ def test_without_fresh_pictures_it_warns_once_and_waits(bench: Bench) -> None:
 
 
 def test_a_swap_is_refused_while_the_policy_moves_the_robot(bench: Bench, tiny: Path, space: JointSpace) -> None:
-    other = Policy.load(tiny, space)
+    other = load_policy(tiny, space)
     bench.rollout(1)
     assert not bench.worker.swap(other)
     bench.worker.set_authority(Authority(False, 2))
@@ -196,7 +197,7 @@ def test_a_swap_is_refused_while_the_policy_moves_the_robot(bench: Bench, tiny: 
 def test_the_thread_that_asks_the_policy_stays_on_its_cores(tiny: Path, space: JointSpace) -> None:
     everywhere = os.sched_getaffinity(0)
     core = max(everywhere)
-    policy = Policy.load(tiny, space, cpus=(core,))
+    policy = load_policy(tiny, space, cpus=(core,))
     worker = PolicyWorker(policy, ObservationBuffer(["head"], 0.3), lambda: 0, [].append, [].append)
     worker.start()
     try:

@@ -11,7 +11,7 @@ import pytest
 from rove_core.errors import BundleError
 from rove_core.joint_space import JointSpace
 from rove_inference.bundle import file_sha256
-from rove_inference.policy import Policy
+from rove_inference.loading import load_policy
 
 Edit = Callable[..., Path]
 
@@ -32,5 +32,5 @@ def test_a_library_that_is_missing_is_named_with_its_extra(
     file = tiny / network["model"]
     file.write_bytes(b"")
     with pytest.raises(BundleError, match=f"backend {network['backend']} needs .*, which is not installed") as caught:
-        Policy.load(edited(**network, files={file.name: file_sha256(file)}), space)
+        load_policy(edited(**network, files={file.name: file_sha256(file)}), space)
     assert f"rove_hil[{extra}]" in caught.value.hint

@@ -11,8 +11,8 @@ import pytest
 
 from rove_core.errors import BundleError
 from rove_core.joint_space import JointSpace
+from rove_inference.loading import load_policy
 from rove_inference.observation import Observation
-from rove_inference.policy import Policy
 
 Edit = Callable[..., Path]
 
@@ -68,7 +68,7 @@ def other_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
 
 @pytest.mark.parametrize("name", ["hold", "other_package:hold"])
 def test_a_declared_model_moves_the_robot(edited: Edit, space: JointSpace, name: str) -> None:
-    policy = Policy.load(edited(backend="python", model="", entry_point=name), space)
+    policy = load_policy(edited(backend="python", model="", entry_point=name), space)
     picture = np.zeros((48, 64, 3), np.uint8)
     prediction = policy.predict(Observation(0, 0, space.home, {"head": picture}))
     np.testing.assert_allclose(prediction.positions, np.repeat(space.home[None], 50, axis=0), atol=1e-6)
@@ -77,7 +77,7 @@ def test_a_declared_model_moves_the_robot(edited: Edit, space: JointSpace, name:
 @pytest.mark.parametrize("name", ["os:system", "other_package:Hold", "holding"])
 def test_nothing_is_called_that_no_package_declares(edited: Edit, space: JointSpace, name: str) -> None:
     with pytest.raises(BundleError, match=f"no installed package declares entry point '{name}'") as caught:
-        Policy.load(edited(backend="python", model="", entry_point=name), space)
+        load_policy(edited(backend="python", model="", entry_point=name), space)
     assert "entry-points" in caught.value.hint
 
 
@@ -91,4 +91,4 @@ def test_nothing_is_called_that_no_package_declares(edited: Edit, space: JointSp
 )
 def test_what_is_wrong_with_a_model_is_one_line(edited: Edit, space: JointSpace, name: str, text: str) -> None:
     with pytest.raises(BundleError, match=text):
-        Policy.load(edited(backend="python", model="", entry_point=name), space)
+        load_policy(edited(backend="python", model="", entry_point=name), space)

@@ -15,8 +15,8 @@ import yaml
 from rove_core.joint_space import JointSpace
 from rove_core.keys import KeyPair, read_pair, write_pair
 from rove_inference.bundle import Bundle, load_bundle
+from rove_inference.loading import load_policy
 from rove_inference.observation import Observation
-from rove_inference.policy import Policy
 from rove_inference.remote.server import PolicyServer
 
 DEADLINE_S = 10.0
@@ -27,7 +27,7 @@ class Serving:
 
     def __init__(self, bundle: Path, space: JointSpace, bind: str = "tcp://127.0.0.1:0", **options: Any) -> None:
         self.said: list[str] = []
-        self.policy = Policy.load(bundle, space)
+        self.policy = load_policy(bundle, space)
         self.server = PolicyServer(self.policy, space, bind, say=self.said.append, **options)
         self.url = self.server.url
         self._stop = threading.Event()

@@ -14,7 +14,8 @@ from rove_core.errors import PolicyError
 from rove_core.joint_space import JointSpace
 from rove_inference.bundle import Bundle
 from rove_inference.observation import Observation
-from rove_inference.policy import Policy, Query
+from rove_inference.policy import Policy
+from rove_inference.query import Query
 from rove_inference.remote import policy as remote
 from rove_inference.remote import wire
 
@@ -81,7 +82,7 @@ def peer(space: JointSpace) -> Iterator[Peer]:
 
 @pytest.fixture
 def policy(peer: Peer, far: Far, space: JointSpace) -> Iterator[Policy]:
-    policy = remote.load(far("rove", url=peer.url, policy="tiny@0", timeout_s=0.3), space)
+    policy = remote.connect(far("rove", url=peer.url, policy="tiny@0", timeout_s=0.3), space)
     yield policy
     policy.close()
 
@@ -183,7 +184,7 @@ def test_nobody_there_is_one_line_at_once_and_after(
     with pytest.raises(PolicyError, match=f"no policy server at {peer.url}"):
         policy.predict(seeing())
     with pytest.raises(PolicyError, match="no policy server at"):
-        remote.load(far("rove", url=peer.url, policy="tiny@0", ready_timeout_s=0.2), space)
+        remote.connect(far("rove", url=peer.url, policy="tiny@0", ready_timeout_s=0.2), space)
 
 
 def _works(policy: Policy, observation: Observation) -> bool:

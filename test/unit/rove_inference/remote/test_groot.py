@@ -14,7 +14,8 @@ from rove_core.errors import ConfigError, PolicyError
 from rove_core.joint_space import JointSpace
 from rove_inference.bundle import Bundle
 from rove_inference.observation import Observation
-from rove_inference.policy import Policy, Query
+from rove_inference.policy import Policy
+from rove_inference.query import Query
 from rove_inference.remote import groot_wire
 from rove_inference.remote import policy as remote
 
@@ -97,7 +98,7 @@ def bundle(server: GrootServer, far: Far, space: JointSpace) -> Bundle:
 
 @pytest.fixture
 def policy(bundle: Bundle, space: JointSpace) -> Iterator[Policy]:
-    policy = remote.load(bundle, space)
+    policy = remote.connect(bundle, space)
     yield policy
     policy.close()
 
@@ -136,7 +137,7 @@ def test_the_token_goes_along(
     groups = {group: [group] for group in space.groups}
     images = {"head": "ego_view"}
     bundle = far("groot", url=server.url, images=images, state=groups, action=groups, token_env="ROVE_TEST_KEY")  # noqa: S106
-    remote.load(bundle, space).close()
+    remote.connect(bundle, space).close()
     assert {request["api_token"] for request in server.requests} == {"sesame"}
 
 
@@ -194,13 +195,13 @@ def test_a_server_of_something_else_is_not_taken(
 ) -> None:
     server.config[kind] |= change
     with pytest.raises(PolicyError, match=text):
-        remote.load(bundle, space)
+        remote.connect(bundle, space)
 
 
 def test_nobody_there_and_no_names_are_one_line(far: Far, space: JointSpace) -> None:
     groups = {group: [group] for group in space.groups}
     bundle = far("groot", url="tcp://127.0.0.1:9", state=groups, action=groups, ready_timeout_s=0.2)
     with pytest.raises(PolicyError, match=r"no GR00T server at tcp://127.0.0.1:9"):
-        remote.load(bundle, space)
+        remote.connect(bundle, space)
     with pytest.raises(ConfigError, match="names of its own"):
-        remote.load(far("groot", url="tcp://127.0.0.1:9"), space)
+        remote.connect(far("groot", url="tcp://127.0.0.1:9"), space)

@@ -15,7 +15,8 @@ from rove_core.errors import BundleError, ConfigError, PolicyError
 from rove_core.joint_space import JointSpace
 from rove_inference.bundle import Bundle
 from rove_inference.observation import Observation
-from rove_inference.policy import Policy, Query
+from rove_inference.policy import Policy
+from rove_inference.query import Query
 from rove_inference.remote import openpi_wire
 from rove_inference.remote import policy as remote
 
@@ -76,7 +77,7 @@ def server(space: JointSpace) -> Iterator[OpenpiServer]:
 
 @pytest.fixture
 def policy(server: OpenpiServer, far: Far, space: JointSpace) -> Iterator[Policy]:
-    policy = remote.load(far("openpi", url=server.url, timeout_s=0.5), space)
+    policy = remote.connect(far("openpi", url=server.url, timeout_s=0.5), space)
     yield policy
     policy.close()
 
@@ -126,7 +127,7 @@ def test_names_shapes_and_orders_are_the_servers(
         prompt_key="task",
         token_env="ROVE_TEST_KEY",  # noqa: S106 - a name
     )
-    policy = remote.load(bundle, space)
+    policy = remote.connect(bundle, space)
     prediction = policy.predict(seeing())
     request = server.requests[-1]
     assert request["images"]["cam_high"].shape == (3, 24, 32)
@@ -212,17 +213,17 @@ def test_what_is_no_answer_is_refused(
 def test_a_server_that_is_none_is_told(server: OpenpiServer, far: Far, space: JointSpace) -> None:
     server.greeting = "hello, this is a chat"
     with pytest.raises(PolicyError, match="is it an openpi server"):
-        remote.load(far("openpi", url=server.url, ready_timeout_s=0.2), space)
+        remote.connect(far("openpi", url=server.url, ready_timeout_s=0.2), space)
     with pytest.raises(PolicyError, match=r"no openpi server at ws://127.0.0.1:9: "):
-        remote.load(far("openpi", url="ws://127.0.0.1:9", ready_timeout_s=0.2), space)
+        remote.connect(far("openpi", url="ws://127.0.0.1:9", ready_timeout_s=0.2), space)
 
 
 def test_joints_that_nobody_moves_are_told_before_connecting(far: Far, space: JointSpace) -> None:
     with pytest.raises(ConfigError, match=r"remote.action must name every joint"):
-        remote.load(far("openpi", url="ws://127.0.0.1:9", action={"actions": ["left_arm"]}), space)
+        remote.connect(far("openpi", url="ws://127.0.0.1:9", action={"actions": ["left_arm"]}), space)
 
 
 def test_a_model_that_fails_on_its_first_answer_is_no_policy(server: OpenpiServer, far: Far, space: JointSpace) -> None:
     server.answer = lambda *_: TRACEBACK
     with pytest.raises(BundleError, match=r"warm-up failed: .*KeyError"):
-        remote.load(far("openpi", url=server.url), space)
+        remote.connect(far("openpi", url=server.url), space)

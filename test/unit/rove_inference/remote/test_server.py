@@ -16,8 +16,10 @@ from rove_core.joint_space import JointSpace
 from rove_core.keys import KeyPair
 from rove_inference.bundle import Bundle, write_bundle
 from rove_inference.decoders.prefix import Prefix
+from rove_inference.loading import load_policy
 from rove_inference.observation import Observation
-from rove_inference.policy import Policy, Query
+from rove_inference.policy import Policy
+from rove_inference.query import Query
 from rove_inference.remote import policy as remote
 from rove_inference.remote import wire
 from rove_inference.remote.channel import Channel
@@ -37,8 +39,8 @@ def test_the_answer_is_the_one_that_the_policy_gives_here(
     serve: Serve, far: Far, tiny: Path, space: JointSpace, seeing: See
 ) -> None:
     serving = serve()
-    policy = remote.load(far("rove", url=serving.url, policy=serving.policy.bundle.policy_id), space)
-    there, here = policy.predict(seeing(200)), Policy.load(tiny, space).predict(seeing(200))
+    policy = remote.connect(far("rove", url=serving.url, policy=serving.policy.bundle.policy_id), space)
+    there, here = policy.predict(seeing(200)), load_policy(tiny, space).predict(seeing(200))
     np.testing.assert_array_equal(there.positions, here.positions)
     assert 0 < there.inference_ms < there.round_trip_ms
     assert policy.values()["connected"] is True
@@ -50,14 +52,14 @@ def test_pictures_are_cropped_once(serve: Serve, far: Far, edited: Callable[...,
     cameras = [{"name": "head", "width": 32, "height": 24, "crop": {"left": 0.5}}]
     bundle = edited(cameras=cameras)
     serving = serve(bundle=bundle)
-    policy = remote.load(
+    policy = remote.connect(
         far("rove", {"cameras": cameras}, url=serving.url, policy=serving.policy.bundle.policy_id), space
     )
     # Only the right half of the right half is bright: cropped twice it would fill the picture.
     image = np.full((48, 64, 3), 60, np.uint8)
     image[:, 48:] = 200
     observation = Observation(0, 0, space.home, {"head": image})
-    here = Policy.load(bundle, space).predict(observation)
+    here = load_policy(bundle, space).predict(observation)
     np.testing.assert_array_equal(policy.predict(observation).positions, here.positions)
     policy.close()
 
@@ -65,8 +67,8 @@ def test_pictures_are_cropped_once(serve: Serve, far: Far, edited: Callable[...,
 def test_jpeg_changes_the_picture_little(serve: Serve, far: Far, space: JointSpace, seeing: See, tiny: Path) -> None:
     serving = serve()
     bundle = far("rove", url=serving.url, policy=serving.policy.bundle.policy_id, jpeg_quality=90)
-    policy = remote.load(bundle, space)
-    here = Policy.load(tiny, space).predict(seeing(200))
+    policy = remote.connect(bundle, space)
+    here = load_policy(tiny, space).predict(seeing(200))
     np.testing.assert_allclose(policy.predict(seeing(200)).positions, here.positions, atol=5e-4)
     policy.close()
 
@@ -75,7 +77,7 @@ def test_all_that_is_asked_arrives(
     serve: Serve, far: Far, space: JointSpace, seeing: See, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     serving = serve()
-    policy = remote.load(far("rove", url=serving.url, policy=serving.policy.bundle.policy_id), space)
+    policy = remote.connect(far("rove", url=serving.url, policy=serving.policy.bundle.policy_id), space)
     asked: list[Query] = []
     predict = serving.policy.predict
 
@@ -107,13 +109,13 @@ def test_what_a_decoder_did_comes_along(
 ) -> None:
     options: dict[str, Any] = {"adapter_gain": 1.0} if decoder == "consistency" else {}
     folder = runpy.run_path(str(MAKER))[decoder](tmp_path / decoder, space, **options)
-    local = Policy.load(folder, space)
+    local = load_policy(folder, space)
     serving = serve(bundle=folder)
     channel = Channel(serving.url, "", "", 0)
     spec = spec_of(greet(channel, 5.0), {"url": serving.url})
     channel.close()
     (tmp_path / "far").mkdir()
-    policy = Policy.load(write_bundle(tmp_path / "far", spec), space)
+    policy = load_policy(write_bundle(tmp_path / "far", spec), space)
     guided = local.bundle.spec.guidance is not None
     query = Query(condition="good" if guided else "", cfg_beta=1.5 if guided else 1.0, seed=11)
     here, there = local.predict(seeing(200), query), policy.predict(seeing(200), query)
@@ -129,7 +131,7 @@ def test_a_failure_there_is_one_line_here_and_the_next_answer_comes(
     serve: Serve, far: Far, space: JointSpace, seeing: See
 ) -> None:
     serving = serve()
-    policy = remote.load(far("rove", url=serving.url, policy=serving.policy.bundle.policy_id), space)
+    policy = remote.connect(far("rove", url=serving.url, policy=serving.policy.bundle.policy_id), space)
     with pytest.raises(PolicyError, match="answered nan for 'head_yaw' at step 0"):
         policy.predict(seeing(0))
     policy.predict(seeing(255))
@@ -151,14 +153,14 @@ def test_a_server_of_something_else_is_not_taken(
     serving = serve()
     bundle = far("rove", spec, url=serving.url, policy=served or serving.policy.bundle.policy_id)
     with pytest.raises(PolicyError, match=text):
-        remote.load(bundle, space)
+        remote.connect(bundle, space)
 
 
 def test_a_server_that_came_back_with_another_policy_is_not_asked_twice(
     serve: Serve, far: Far, edited: Callable[..., Path], space: JointSpace, seeing: See, wait: Callable[..., None]
 ) -> None:
     first = serve()
-    policy = remote.load(far("rove", url=first.url, policy=first.policy.bundle.policy_id), space)
+    policy = remote.connect(far("rove", url=first.url, policy=first.policy.bundle.policy_id), space)
     first.close()
     serve(bundle=edited(index=8), bind=first.url)
     wait(lambda: _error(policy, seeing()).endswith(f"not {first.policy.bundle.policy_id}"), "the refusal")
@@ -183,7 +185,7 @@ def test_with_the_right_keys_the_wire_is_encrypted(
         server_key=f"{gpu_stem}.key",
         own_key=f"{robot_stem}.key_secret",
     )
-    policy = remote.load(bundle, space)
+    policy = remote.connect(bundle, space)
     policy.predict(seeing())
     policy.close()
 
@@ -205,13 +207,13 @@ def test_wrong_keys_are_one_line(
     files |= {"own_key": f"{made[own_key][1]}.key_secret"} if own_key else {}
     bundle = far("rove", url=serving.url, policy="tiny@0", ready_timeout_s=3.0, **files)
     with pytest.raises(PolicyError, match=text) as caught:
-        remote.load(bundle, space)
+        remote.connect(bundle, space)
     assert "\n" not in str(caught.value)
 
 
 def test_without_keys_a_server_is_for_this_machine_only(tiny: Path, space: JointSpace) -> None:
     with pytest.raises(ConfigError, match="without keys"):
-        PolicyServer(Policy.load(tiny, space), space, "tcp://0.0.0.0:0")
+        PolicyServer(load_policy(tiny, space), space, "tcp://0.0.0.0:0")
 
 
 def test_what_is_no_request_is_counted_and_the_server_goes_on(
@@ -225,13 +227,13 @@ def test_what_is_no_request_is_counted_and_the_server_goes_on(
         stranger.send_multipart([b"one", b"two"])
         stranger.send(wire.encode(wire.Message(wire.ASK, {})))
         wait(lambda: serving.server.counts["garbage"] == 3, "three refusals")
-    policy = remote.load(far("rove", url=serving.url, policy=serving.policy.bundle.policy_id), space)
+    policy = remote.connect(far("rove", url=serving.url, policy=serving.policy.bundle.policy_id), space)
     policy.predict(seeing())
     policy.close()
 
 
 def test_only_the_newest_request_of_a_robot_is_answered(tiny: Path, space: JointSpace) -> None:
-    server = PolicyServer(Policy.load(tiny, space), space, "tcp://127.0.0.1:0")
+    server = PolicyServer(load_policy(tiny, space), space, "tcp://127.0.0.1:0")
     with zmq.Context() as context, context.socket(zmq.DEALER) as robot, context.socket(zmq.DEALER) as other:
         for socket in (robot, other):
             socket.setsockopt(zmq.LINGER, 0)
