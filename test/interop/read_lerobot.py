@@ -1,8 +1,8 @@
 """Runs in LeRobot's environment: what its loaders make of a dataset, as an .npz file.
 
-    read_lerobot.py DATASET OUT          every row by LeRobotDataset, chunks of four actions by delta_timestamps
-    read_lerobot.py DATASET OUT replay   ReplayBuffer.from_lerobot_dataset
-    read_lerobot.py DATASET OUT convert  their v2.1 to v3.0 first, in place
+read_lerobot.py DATASET OUT          every row by LeRobotDataset, chunks of four actions by delta_timestamps
+read_lerobot.py DATASET OUT replay   ReplayBuffer.from_lerobot_dataset
+read_lerobot.py DATASET OUT convert  their v2.1 to v3.0 first, in place
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ fps = LeRobotDataset("rove/test", root=root).fps
 dataset = LeRobotDataset("rove/test", root=root, delta_timestamps={"action": [i / fps for i in range(CHUNK)]})
 items = [dataset[index] for index in range(len(dataset))]
 arrays = {
-    key: np.stack([np.asarray(item[key]) for item in items]) for key, value in items[0].items() if hasattr(value, "shape")
+    key: np.stack([np.asarray(item[key]) for item in items])
+    for key, value in items[0].items()
+    if hasattr(value, "shape")
 }
 episodes = dataset.meta.episodes
 about = {
@@ -52,6 +54,8 @@ about = {
     "tasks": [item["task"] for item in items],
     "episodes": [{key: value for key, value in episodes[i].items()} for i in range(len(episodes))],
     "successes": dataset.meta.filter_episodes(lambda row: row.get("outcome") == "success"),
-    "stats": {key: {name: value.tolist() for name, value in found.items()} for key, found in dataset.meta.stats.items()},
+    "stats": {
+        key: {name: value.tolist() for name, value in found.items()} for key, found in dataset.meta.stats.items()
+    },
 }
 np.savez(out, about=np.frombuffer(json.dumps(about, default=str).encode(), np.uint8), **arrays)
