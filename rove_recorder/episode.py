@@ -17,6 +17,9 @@ from rove_recorder.writer import EpisodeWriter
 # A capture this many periods after the last one means that images between them are missing.
 DROP_PERIODS = 1.5
 
+# A command that is older than the last one by less than this was overtaken on its way; by more, a clock went back.
+OVERTAKEN_NS = 1_000_000_000
+
 DEVICE = "node:recorder_node"
 
 
@@ -55,6 +58,10 @@ class EpisodeRecorder:
         self._quality = jpeg_quality
         self._last_capture_ns: dict[str, int] = {}
         self._dropped: dict[tuple[str, str], int] = {}
+        self._known_missing: dict[str, int] = {}
+        self._last_joints_ns = 0
+        self._last_command: CommandSample | None = None
+        self._went_back: dict[str, tuple[int, int]] = {}
         self._last_reason = ""
         self._now = (0, 0)
         self._take: dict[type, Callable[..., None]] = {
@@ -70,9 +77,27 @@ class EpisodeRecorder:
         self._take[type(record)](record)
 
     def drop(self, camera: str, count: int, reason: str) -> None:
-        """Images of a camera are missing; becomes an event at the next flush."""
+        """Images of a camera are missing; becomes an event at the next flush.
+
+        Say it before the next image of the camera is fed, which comes after a gap: it counts what is not known yet.
+        """
+        if reason == "overflow":
+            self._known_missing[camera] = self._known_missing.get(camera, 0) + count
         self.frames_dropped += count
         self._dropped[camera, reason] = self._dropped.get((camera, reason), 0) + count
+
+    def clock_step_s(self, sample: CommandSample) -> float:
+        """By how much the clocks of the filter went back before this command of the attempt [s]; 0: they did not.
+
+        Rows need clocks that go forward. A command that was overtaken on its way is not a clock that went back.
+        """
+        last = self._last_command
+        if last is None or sample.episode_id != last.episode_id:
+            return 0.0
+        control_ns, ros_ns = last.t_mono_ns - sample.t_mono_ns, last.t_ros_ns - sample.t_ros_ns
+        if control_ns >= 0:
+            return control_ns * 1e-9 if control_ns > OVERTAKEN_NS else 0.0
+        return ros_ns * 1e-9 if ros_ns > self._resampler.period_ns / 2 else 0.0
 
     def flush(self) -> None:
         """Bring everything to the disk. Raises RecordingError."""
@@ -87,12 +112,19 @@ class EpisodeRecorder:
         return self.writer.close(ending.outcome, ending.by, ending.t_ros_ns, now, ending.ended_by)
 
     def _joint_state(self, sample: JointSample) -> None:
+        if not self._goes_on("joint_states", sample.t_ros_ns - self._last_joints_ns):
+            return
+        self._last_joints_ns = sample.t_ros_ns
         self.writer.joint_state(sample)
         self._resampler.joint_state(sample)
 
     def _command(self, sample: CommandSample) -> None:
         if sample.episode_id != self.writer.info.episode_id:
             return
+        last = self._last_command
+        if last is not None and not self._goes_on("commands", sample.t_mono_ns - last.t_mono_ns):
+            return
+        self._last_command = sample
         self._now = (sample.t_mono_ns, sample.t_ros_ns)
         if sample.hold_reason != self._last_reason:
             self._last_reason = sample.hold_reason
@@ -104,9 +136,14 @@ class EpisodeRecorder:
 
     def _frame(self, frame: FrameSample) -> None:
         last = self._last_capture_ns.get(frame.camera)
+        if last is not None and not self._goes_on(f"cameras/{frame.camera}", frame.capture_ns - last):
+            return
         self._last_capture_ns[frame.camera] = frame.capture_ns
         if last is not None and frame.capture_ns - last > DROP_PERIODS * self._camera_period_ns:
-            self.drop(frame.camera, max(round((frame.capture_ns - last) / self._camera_period_ns) - 1, 1), "gap")
+            missing = max(round((frame.capture_ns - last) / self._camera_period_ns) - 1, 1)
+            known = min(self._known_missing.pop(frame.camera, 0), missing)
+            if missing > known:
+                self.drop(frame.camera, missing - known, "gap")
         jpeg = encode_jpeg(frame, self._quality)
         if not jpeg:
             self.drop(frame.camera, 1, "unusable")
@@ -121,7 +158,18 @@ class EpisodeRecorder:
     def _event(self, event: EventSample) -> None:
         self.writer.event(event)
 
+    def _goes_on(self, stream: str, by_ns: int) -> bool:
+        """Whether a stream's stamps increase. What came twice is nothing new; what is earlier becomes an event."""
+        if by_ns < 0:
+            count, worst = self._went_back.get(stream, (0, 0))
+            self._went_back[stream] = (count + 1, max(worst, -by_ns))
+        return by_ns > 0
+
     def _report_drops(self) -> None:
+        for stream, (count, by_ns) in self._went_back.items():
+            details = {"stream": stream, "count": count, "by_s": by_ns * 1e-9}
+            self.writer.event(EventSample(*self._now, "clock_went_back", DEVICE, details))
+        self._went_back.clear()
         for (camera, reason), count in self._dropped.items():
             details = {"camera": camera, "count": count, "reason": reason}
             self.writer.event(EventSample(*self._now, "frame_drop", DEVICE, details))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 
 from rove_recorder.records import EventSample, FrameSample, ModeSample, Record
 
@@ -16,7 +17,7 @@ class Inbox:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._records: list[Record] = []
+        self._records: deque[Record] = deque()
         self._image_bytes = 0
         self._lost_frames: dict[str, int] = {}
         self.records_dropped = 0
@@ -34,9 +35,9 @@ class Inbox:
                 return
             self._records.append(record)
 
-    def take(self) -> tuple[list[Record], dict[str, int]]:
+    def take(self) -> tuple[deque[Record], dict[str, int]]:
         """Everything that waits, and per camera how many images were dropped since the last call."""
         with self._lock:
-            records, self._records, self._image_bytes = self._records, [], 0
+            records, self._records, self._image_bytes = self._records, deque(), 0
             lost, self._lost_frames = self._lost_frames, {}
         return records, lost

@@ -10,16 +10,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from rove_core.errors import RecordingError, RoveError
 from rove_core.joint_space import JointSpace
 from rove_core.modes import OUTCOME_OF_EVENT, Event, Mode, Outcome
 from rove_recorder.disk_sync import DiskSync
 from rove_recorder.episode import DEVICE, Ending, EpisodeRecorder
+from rove_recorder.flags import Budget
 from rove_recorder.inbox import Inbox
 from rove_recorder.records import (
     CameraModel,
     ChunkSample,
+    CommandSample,
     EpisodeInfo,
     EventSample,
     FrameSample,
@@ -137,11 +140,11 @@ class Recorder:
 
     def _work(self) -> None:
         records, lost = self._inbox.take()
-        for record in records:
-            self._dispatch(record)
         if self._episode is not None:
             for camera, count in lost.items():
                 self._episode.drop(camera, count, "overflow")
+        while records:  # let go of each image when it has been written: a second of them is 80 MB
+            self._dispatch(records.popleft())
         now = time.monotonic()
         if self._ending is not None and now >= self._ending[0]:
             self._close(self._ending[1])
@@ -157,11 +160,26 @@ class Recorder:
         if isinstance(record, ModeSample):
             self._mode(record)
         elif self._episode is not None and not self._comes_after(record):
-            self._episode.feed(record)
+            if isinstance(record, CommandSample) and (by_s := self._episode.clock_step_s(record)):
+                self._continue_after_clock_step(self._episode, record, by_s)
+            if self._episode is not None:
+                self._episode.feed(record)
         elif isinstance(record, FrameSample):
             self._newest_frame[record.camera] = record
         else:
             self._recent.append(record)
+
+    def _continue_after_clock_step(self, episode: EpisodeRecorder, command: CommandSample, by_s: float) -> None:
+        """Stamps of an episode only go forward: what comes after a clock that was set back is a further part."""
+        details = {"stream": "commands", "count": 0, "by_s": by_s}
+        event = EventSample(command.t_mono_ns, command.t_ros_ns, "clock_went_back", DEVICE, details)
+        episode.feed(event)
+        self._close(Ending(ended_by="clock_went_back"))
+        self._recent.clear()
+        self._newest_frame.clear()
+        self._open(episode.writer.info, command.epoch)
+        if self._episode is not None:
+            self._episode.feed(event)
 
     def _comes_after(self, record: Record) -> bool:
         """Whether an image shows what came after the attempt that is being closed: the next scene, often."""
@@ -197,11 +215,17 @@ class Recorder:
         self._check_disk()
         if self._status.state is RecorderState.FAULT:
             return
-        part, extra = 1, {}
+        config = self.config
+        budget = Budget(
+            config.state_budget_s,
+            dict.fromkeys(self._cameras, config.camera_budget_s),
+            config.stale_share,
+            config.dropped_share,
+        )
+        part, extra = 1, dict[str, Any](budgets=budget.attribute())
         while any((self._session / f"{_part_id(info, part)}{suffix}").exists() for suffix in (SUFFIX, OPEN_SUFFIX)):
             part += 1
-            extra = {"continues": info.episode_id}
-        config = self.config
+            extra["continues"] = info.episode_id
         writer = EpisodeWriter(
             self._session,
             info,
@@ -212,9 +236,9 @@ class Recorder:
             extra,
             folder_name=_part_id(info, part),
         )
-        budgets = Budgets(int(config.state_budget_s * 1e9), int(config.camera_budget_s * 1e9))
+        age_budgets = Budgets(int(config.state_budget_s * 1e9), int(config.camera_budget_s * 1e9))
         resampler = Resampler(
-            config.control_hz, self._space.dim, len(self._space.groups), tuple(self._cameras), budgets
+            config.control_hz, self._space.dim, len(self._space.groups), tuple(self._cameras), age_budgets
         )
         self._episode = EpisodeRecorder(writer, resampler, config.camera_hz, config.jpeg_quality)
         self._refused_id = ""

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from rove_core.errors import RecordingError, RoveError
 from rove_core.modes import Outcome, Source
+from rove_recorder.flags import flags_of, frames_dropped
 from rove_recorder.hashes import HASHES, FileHash, hash_episode, write_hashes
 from rove_recorder.reader import SEALING, ArrayGroup, Episode
 from rove_recorder.schema import OPEN_SUFFIX, SUFFIX
@@ -151,14 +152,11 @@ def _description(episode: Episode) -> dict[str, Any]:
     marks = progress_marks(events)
     spans = segment(steps["mode"], steps["epoch"], steps["t_ros_ns"], marks)
     progress = marks_of_takeovers(spans, marks)
-    dropped = dict.fromkeys(episode.cameras, 0)
-    for event in events:
-        if event["type"] == "frame_drop" and event.get("camera") in dropped:
-            dropped[event["camera"]] += int(event.get("count", 0))
     return {
         "rows": episode.rows,
         "frames": {camera: len(episode.frames(camera)) for camera in episode.cameras},
-        "frames_dropped": dropped,
+        "frames_dropped": frames_dropped(episode),
+        "flags": flags_of(episode),
         "takeovers": len(progress),
         "t_r": [None if m is None else {"t_ros_ns": m.t_ros_ns, "row": m.row, "epoch": m.epoch} for m in progress],
         "control_at_end": next((span.controller for span in reversed(spans) if span.controller != "hold"), "hold"),

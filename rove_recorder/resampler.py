@@ -124,6 +124,9 @@ class Resampler:
     First sample: the grid starts at it. A filter that was dead leaves no rows, a gap. A command whose time
     does not move forward is ignored and counted in `out_of_order`.
 
+    Attributes:
+        period_ns: between two grid times.
+
     Args:
         history: how many samples per stream to keep while no commands come; None keeps all.
     """
@@ -139,7 +142,7 @@ class Resampler:
     ) -> None:
         self.out_of_order = 0
         self._budgets = budgets or Budgets()
-        self._period_ns = 1e9 / control_hz
+        self.period_ns = 1e9 / control_hz
         self._groups = groups
         self._joints: _Newest[JointSample] = _Newest(history)
         self._frames: dict[str, _Newest[int]] = {camera: _Newest(history) for camera in cameras}
@@ -186,11 +189,11 @@ class Resampler:
         return self._ready(self._last_ns)
 
     def _grid_ns(self, step: int) -> int:
-        return (self._start_ns or 0) + round(step * self._period_ns)
+        return (self._start_ns or 0) + round(step * self.period_ns)
 
     def _step_at(self, t_ns: int) -> int:
         # The grid is rounded to whole nanoseconds: correct the estimate by at most one step.
-        step = math.floor((t_ns - (self._start_ns or 0)) / self._period_ns)
+        step = math.floor((t_ns - (self._start_ns or 0)) / self.period_ns)
         return step + 1 if self._grid_ns(step + 1) <= t_ns else step
 
     def _ready(self, until_ns: int) -> list[Row]:
@@ -234,6 +237,6 @@ class Resampler:
         same = (
             last.command.source == command.source
             and last.command.epoch == command.epoch
-            and t_mono_ns - last.t_mono_ns <= GAP_PERIODS * self._period_ns
+            and t_mono_ns - last.t_mono_ns <= GAP_PERIODS * self.period_ns
         )
         return last.segment_id if same else last.segment_id + 1

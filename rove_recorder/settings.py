@@ -26,6 +26,8 @@ class RecorderConfig(ConfigModel):
     )
     state_budget_s: float = Field(0.05, gt=0, description="Age of the joint state in a valid row [s]")
     camera_budget_s: float = Field(0.15, gt=0, description="Age of an image in a valid row [s]")
+    stale_share: float = Field(0.05, ge=0, le=1, description="Rows that may be older than that before it is flagged")
+    dropped_share: float = Field(0.10, ge=0, le=1, description="Missing images or ticks before an episode is flagged")
 
 
 class RecorderState(IntEnum):

@@ -21,9 +21,9 @@ from rove_recorder.ros import messages
 from rove_recorder.settings import RecorderConfig, RecorderState, RecorderStatus
 
 STATUS_PERIOD_S = 0.5
-# Messages per topic that wait while this process does not get the CPU: a quarter of a second at 200 Hz, or, of images,
-# 46 MB. Of a topic whose publisher is reliable with depth 1 it is what arrives in between.
-QUEUE_DEPTH = 50
+# Messages per topic that wait while this process does not get the CPU: a quarter of a second at 200 Hz, and .4 s of
+# images at 30 Hz, which are 11 MB per camera.
+QUEUE_DEPTH, IMAGE_QUEUE_DEPTH = 50, 12
 # A change of state is told this soon.
 POLL_PERIOD_S = 0.05
 # One complaint about a topic's content per this many seconds.
@@ -82,7 +82,9 @@ class RecorderNode(RoveNode):
                 self._bad_messages += 1
                 self.get_logger().error(f"{topic}: {error}", throttle_duration_sec=COMPLAINT_PERIOD_S)
 
-        self.create_subscription(kind, topic, checked, _patient(qos))
+        self.create_subscription(
+            kind, topic, checked, _patient(qos, IMAGE_QUEUE_DEPTH if kind is Image else QUEUE_DEPTH)
+        )
 
     def _joint_state(self, message: JointState) -> None:
         self._recorder.put(self._read_joints(message, self.ros_now_ns()))
@@ -150,11 +152,11 @@ class RecorderNode(RoveNode):
         return OK, status.state.name.lower(), values
 
 
-def _patient(qos: rclpy.qos.QoSProfile) -> rclpy.qos.QoSProfile:
+def _patient(qos: rclpy.qos.QoSProfile, depth: int) -> rclpy.qos.QoSProfile:
     """The topic's quality of service with a longer queue: here every message counts, not the newest."""
     # Whoever listens to a topic may queue as much as it likes; a shorter queue loses messages on a busy computer.
     deep = copy(qos)
-    deep.depth = max(qos.depth, QUEUE_DEPTH)
+    deep.depth = max(qos.depth, depth)
     return deep
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from rove_core.errors import RecordingError
 from rove_core.joint_space import JointSpace
 from rove_core.modes import Mode
+from rove_recorder.check import check_episode
 from rove_recorder.inbox import MAX_IMAGE_BYTES, Inbox
 from rove_recorder.reader import Episode, open_episode
 from rove_recorder.recorder import Recorder
@@ -43,10 +45,14 @@ def recorder(session: Path) -> Iterator[Recorder]:
     made.close()
 
 
-def tick(recorder: Recorder, number: int, episode_id: str = "attempt") -> None:
-    home, t_ns = recorder._space.home, 10**9 + number * 5_000_000
+def command(recorder: Recorder, number: int, episode_id: str = "attempt") -> CommandSample:
+    home, t_ns = recorder._space.home, 10**10 + number * 5_000_000
     nothing = np.zeros(len(home), np.uint8)
-    recorder.put(CommandSample(t_ns, t_ns, number, 1, 1, 1, 1, episode_id, 0, -1, home, home, nothing))
+    return CommandSample(t_ns, t_ns, number, 1, 1, 1, 1, episode_id, 0, -1, home, home, nothing)
+
+
+def tick(recorder: Recorder, number: int, episode_id: str = "attempt") -> None:
+    recorder.put(command(recorder, number, episode_id))
 
 
 def finished(session: Path) -> list[Episode]:
@@ -87,7 +93,7 @@ def test_what_came_just_before_the_mode_is_in_the_episode(
 ) -> None:
     for number in range(20):
         tick(recorder, number)
-    recorder.put(FrameSample("head", 10**9 - 1, 10**9, np.zeros((8, 8, 3), np.uint8)))
+    recorder.put(FrameSample("head", 10**10 - 1, 10**10, np.zeros((8, 8, 3), np.uint8)))
     recorder.put(mode_sample(Mode.ROLLOUT, 1, "start"))
     recorder.put(mode_sample(Mode.IDLE, 2, "fail", episode_id=""))
     wait(lambda: finished(session))
@@ -134,6 +140,41 @@ def test_closing_the_recorder_aborts_the_open_attempt(session: Path, mode_sample
     (episode,) = finished(session)
     assert episode.attrs["outcome"]["value"] == "aborted"
     assert episode.attrs["ended_by"] == "shutdown"
+
+
+@pytest.mark.parametrize("clock", ["t_mono_ns", "t_ros_ns"])
+def test_what_comes_after_a_clock_that_was_set_back_is_a_further_part(
+    recorder: Recorder, session: Path, mode_sample: MakeMode, clock: str
+) -> None:
+    recorder.put(mode_sample(Mode.ROLLOUT, 1, "start"))
+    for number in range(600):
+        sample = command(recorder, number)
+        recorder.put(sample if number < 400 else replace(sample, **{clock: getattr(sample, clock) - 1_900_000_000}))
+    recorder.put(mode_sample(Mode.IDLE, 2, "succeed", episode_id=""))
+    wait(lambda: recorder.status.last_outcome == "success")
+    first, second = (open_episode(session / f"attempt{part}.zarr") for part in ("", "-part2"))
+    assert [episode.streams["commands"].records for episode in (first, second)] == [400, 200]
+    assert [episode.rows for episode in (first, second)] == [60, 30]
+    assert [episode.attrs["ended_by"] for episode in (first, second)] == ["clock_went_back", "succeed"]
+    for episode in (first, second):
+        assert check_episode(episode) == []
+        (flag,) = [flag for flag in episode.attrs["flags"] if flag["code"] == "clock_went_back"]
+        assert flag["detail"] == "the stamps of commands went back by 1.895 s"
+
+
+def test_a_command_that_was_overtaken_does_not_end_the_episode(
+    recorder: Recorder, session: Path, mode_sample: MakeMode
+) -> None:
+    recorder.put(mode_sample(Mode.ROLLOUT, 1, "start"))
+    for number in (*range(100), 50, 98, 99, *range(100, 200)):
+        tick(recorder, number)
+    recorder.put(mode_sample(Mode.IDLE, 2, "succeed", episode_id=""))
+    wait(lambda: recorder.status.last_outcome == "success")
+    (episode,) = finished(session)
+    assert episode.streams["commands"].records == 200
+    (event,) = [event for event in episode.events() if event["type"] == "clock_went_back"]
+    assert event["count"] == 2
+    assert check_episode(episode) == []
 
 
 def test_a_second_recorder_is_refused(recorder: Recorder, session: Path) -> None:
