@@ -65,8 +65,8 @@ COLUMNS = {
     "flags": "List",
     "problem": "String",
 }
-# A catalogue of many robots is a folder of parquet files in parts; this is the first column that parts them.
-PARTITION = "robot"
+# A catalogue of many robots is a folder of parquet files, parted by this column; see rove_recorder.ingest.
+PARTITION = "date"
 # Tells whether a row still describes the episode; only in the index file.
 _STAMP = "stamp"
 
@@ -186,7 +186,7 @@ def open_catalogue(place: Path) -> pl.DataFrame | pl.LazyFrame:
     """A catalogue from wherever it is: of the episodes in a folder, or as parquet that somebody made of them.
 
     Args:
-        place: folder with episodes; a parquet file; or a folder of parquet files in parts like `robot=.../date=...`,
+        place: folder with episodes; a parquet file; or a folder of parquet files in folders like `date=2026-11-21`,
             of which only what a condition needs is read.
 
     Raises:
@@ -197,7 +197,7 @@ def open_catalogue(place: Path) -> pl.DataFrame | pl.LazyFrame:
     if place.suffix == ".parquet" and place.is_file():
         return pl.scan_parquet(place)
     if place.is_dir() and any(place.glob(f"{PARTITION}=*")):
-        return pl.scan_parquet(place / "**/*.parquet", hive_partitioning=True)
+        return pl.scan_parquet(place / f"{PARTITION}=*" / "*.parquet", hive_partitioning=True)
     return catalogue_of(place)
 
 

@@ -165,11 +165,11 @@ for _ in range(20):
 
 def test_a_partitioned_catalogue_opens_like_a_folder(root: Path, tmp_path: Path) -> None:
     frame = catalogue_of(root)
-    for robot in ("r1", "r2"):
-        part = tmp_path / "catalogue" / f"robot={robot}" / "date=2026-05-04"
+    for day in ("2026-05-03", "2026-05-04"):
+        part = tmp_path / "catalogue" / f"date={day}"
         part.mkdir(parents=True)
-        frame.drop("robot").write_parquet(part / "0.parquet")
-    found = select(open_catalogue(tmp_path / "catalogue"), "robot = 'r2' AND outcome = 'success'")
+        frame.write_parquet(part / "episodes.parquet")
+    found = select(open_catalogue(tmp_path / "catalogue"), "date > DATE '2026-05-03' AND outcome = 'success'")
     assert found["episode_id"].to_list() == ["takeover"]
     frame.write_parquet(tmp_path / "all.parquet")
     assert len(select(open_catalogue(tmp_path / "all.parquet"), "rows > 0")) == 2
