@@ -52,7 +52,7 @@ about = {
     "fps": dataset.fps,
     "cameras": dataset.meta.camera_keys,
     "tasks": [item["task"] for item in items],
-    "episodes": [{key: value for key, value in episodes[i].items()} for i in range(len(episodes))],
+    "episodes": [dict(episodes[i]) for i in range(len(episodes))],
     "successes": dataset.meta.filter_episodes(lambda row: row.get("outcome") == "success"),
     "stats": {
         key: {name: value.tolist() for name, value in found.items()} for key, found in dataset.meta.stats.items()
