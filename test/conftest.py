@@ -9,12 +9,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # MuJoCo chooses how it draws when it is first imported, which any test may do; there is no display here.
 os.environ.setdefault("MUJOCO_GL", "egl")
 
+# How long an example takes says how busy the machine is, not whether the code is right.
+settings.register_profile("rove", deadline=None)
+settings.load_profile("rove")
+
 # Linux hands out the ports of higher domains to other programs (Fast DDS port formula).
 LAST_DOMAIN = 100
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What `make test-soak` sets."""
+    parser.addoption("--kills", type=int, default=10, help="how often a recorder is killed (test_kill_sweep.py)")
+    parser.addoption("--seed", type=int, default=1, help="of the moments at which it is killed")
 
 
 @pytest.fixture

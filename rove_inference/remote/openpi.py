@@ -33,6 +33,10 @@ MOST_BYTES = 16 << 20
 CONNECT_S = 2.0
 
 
+class _NoServerError(PolicyError):
+    """Somebody else is at the address."""
+
+
 class OpenpiLink(Link):
     """Speaks to an unmodified openpi server, which answers in the order that it is asked and says no more.
 
@@ -67,6 +71,8 @@ class OpenpiLink(Link):
             try:
                 self._open(max(deadline - time.monotonic(), 0.01))
                 return
+            except _NoServerError:
+                raise  # and would be none a second later
             except PolicyError:
                 now_s = time.monotonic()
                 if now_s >= deadline:
@@ -143,7 +149,7 @@ class OpenpiLink(Link):
         message = self._receive(time.monotonic() + timeout_s)
         if not isinstance(message, bytes):
             self._fail()
-            raise PolicyError(f"{self._remote.url} greets with text: is it an openpi server?")
+            raise _NoServerError(f"{self._remote.url} greets with text: is it an openpi server?")
 
     def _exchange(self, request: bytes, deadline: float) -> dict[str, Any]:
         if self._connection is None:

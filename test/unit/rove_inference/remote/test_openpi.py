@@ -213,7 +213,7 @@ def test_what_is_no_answer_is_refused(
 def test_a_server_that_is_none_is_told(server: OpenpiServer, far: Far, space: JointSpace) -> None:
     server.greeting = "hello, this is a chat"
     with pytest.raises(PolicyError, match="is it an openpi server"):
-        remote.connect(far("openpi", url=server.url, ready_timeout_s=10.0), space)
+        remote.connect(far("openpi", url=server.url, ready_timeout_s=30.0), space)
     with pytest.raises(PolicyError, match=r"no openpi server at ws://127.0.0.1:9: "):
         remote.connect(far("openpi", url="ws://127.0.0.1:9", ready_timeout_s=0.2), space)
 
