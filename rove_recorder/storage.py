@@ -183,8 +183,10 @@ class ArrayFolder:
         """Rows [start, stop).
 
         Raises:
-            EpisodeError: a chunk file is missing or too short.
+            EpisodeError: a chunk file is missing, too short or damaged.
         """
+        if not self.plain:
+            return self._decoded(start, stop)
         out = np.empty((max(stop - start, 0), *self.tail), self.dtype)
         done = start
         while done < stop:
@@ -200,6 +202,15 @@ class ArrayFolder:
                 raise EpisodeError(f"{chunk} is truncated: {got} of {len(target)} bytes from row {done}")
             done += count
         return out
+
+    def _decoded(self, start: int, stop: int) -> AnyArray:
+        """Somebody rewrote the episode with a compressor: any zarr v3 array is as good."""
+        import zarr
+
+        try:
+            return np.asarray(zarr.open_array(str(self.location), mode="r")[start:stop])
+        except (OSError, ValueError, RuntimeError) as error:  # each codec has its own
+            raise EpisodeError(f"cannot read {self.location}: {error}") from None
 
     def seal(self, rows: int) -> bool:
         """Keep the first `rows` rows, fill up the last chunk, write the shape. Chunks that stay full stay untouched.
