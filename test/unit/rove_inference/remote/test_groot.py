@@ -91,8 +91,8 @@ def bundle(server: GrootServer, far: Far, space: JointSpace) -> Bundle:
         images={"head": "ego_view"},
         state=groups,
         action=groups,
-        timeout_s=0.4,
-        ready_timeout_s=1.0,
+        timeout_s=1.2,
+        ready_timeout_s=5.0,
     )
 
 

@@ -77,7 +77,7 @@ def server(space: JointSpace) -> Iterator[OpenpiServer]:
 
 @pytest.fixture
 def policy(server: OpenpiServer, far: Far, space: JointSpace) -> Iterator[Policy]:
-    policy = remote.connect(far("openpi", url=server.url, timeout_s=0.5), space)
+    policy = remote.connect(far("openpi", url=server.url, timeout_s=1.5), space)
     yield policy
     policy.close()
 
