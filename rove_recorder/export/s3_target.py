@@ -27,6 +27,7 @@ from rove_recorder.hashes import FileHash
 # Larger files are sent in parts of this size, of which a job holds two: the ETag is made of the parts' MD5.
 PART_BYTES: Final = 16 << 20
 # A network that is gone longer than this is for another time [s]; one request may take as long as a slow uplink needs.
+RETRIES: Final = 8
 RETRY_S: Final = 60
 REQUEST_S: Final = 120
 CONNECT_S: Final = 10
@@ -56,7 +57,7 @@ class S3Target(Target):
                 "pool_max_idle_per_host": str(jobs),
             },
             retry_config={
-                "max_retries": 8,
+                "max_retries": RETRIES,
                 "retry_timeout": timedelta(seconds=RETRY_S),
                 "backoff": {"init_backoff": timedelta(seconds=0.2), "max_backoff": timedelta(seconds=10), "base": 2},
             },
