@@ -11,7 +11,7 @@ from rove_inference.bundle import JoinName, PolicySpec
 from rove_inference.joining import Joiner
 from rove_inference.observation import Missing, Observation
 from rove_inference.policy import Policy
-from rove_inference.query import Prediction, Query
+from rove_inference.query import Prediction, Query, fill
 from rove_inference.scheduler import ReplanScheduler
 
 # An answer that takes this many times longer than expected, and at least so long [s], is not just slow.
@@ -46,7 +46,7 @@ class Choices:
 
     Attributes:
         join: how a new chunk joins the one in force.
-        condition: condition text. cfg_beta: classifier-free guidance weight.
+        condition: template of the condition text. cfg_beta: classifier-free guidance weight.
         seed: of the decoder's noise in the first chunk; each further one has the next.
         margin_s: how much earlier than computed to ask [s]; at least the time to the next picture.
     """
@@ -193,10 +193,10 @@ class Planner:
         return self._pending
 
     def _query(self) -> Query:
-        spec, chosen = self.policy.bundle.spec, self._choices
+        spec, chosen, instruction = self.policy.bundle.spec, self._choices, self.authority.instruction
         return Query(
-            instruction=self.authority.instruction,
-            condition=spec.condition if chosen.condition is None else chosen.condition,
+            instruction=instruction,
+            condition=fill(spec.condition if chosen.condition is None else chosen.condition, instruction),
             cfg_beta=spec.cfg_beta if chosen.cfg_beta is None else chosen.cfg_beta,
             seed=self._choices.seed + self._chunk_id,
             epoch=self.authority.epoch,

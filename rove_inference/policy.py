@@ -20,7 +20,7 @@ from rove_inference.decoders.prefix import Prefix
 from rove_inference.model import Model
 from rove_inference.observation import Observation
 from rove_inference.preprocess import prepare_image
-from rove_inference.query import NOTHING_ASKED, Prediction, Query
+from rove_inference.query import NOTHING_ASKED, Prediction, Query, fill
 from rove_inference.stages import Stages
 
 # The first runs of a session allocate and pick kernels; the figures of the rest are what to expect.
@@ -76,7 +76,7 @@ class Policy:
         """
         spec = self.bundle.spec
         state = observation.state[self.bundle.state_order].astype(np.float32)
-        prompt = spec.prompt.replace("{instruction}", query.instruction)
+        prompt = fill(spec.prompt, query.instruction)
         tensors: dict[str, Array] = {signature.STATE: state[None], signature.PROMPT: np.array([prompt], TEXT)}
         for camera in spec.cameras:
             tensors[camera.input_name] = prepare_image(observation.images[camera.name], camera)[None]

@@ -10,6 +10,11 @@ import numpy.typing as npt
 from rove_inference.decoders.prefix import Prefix
 
 
+def fill(template: str, instruction: str) -> str:
+    """A prompt or a condition text for an instruction: it stands where the template says `{instruction}`."""
+    return template.replace("{instruction}", instruction)
+
+
 def _nothing() -> npt.NDArray[np.float32]:
     return np.zeros(0, np.float32)
 

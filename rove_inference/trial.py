@@ -14,7 +14,7 @@ from rove_core.joint_space import JointSpace
 from rove_inference.bundle import PolicySpec
 from rove_inference.observation import Observation
 from rove_inference.policy import Policy
-from rove_inference.query import Query
+from rove_inference.query import Query, fill
 
 # A timed answer sees other pictures than the one before, as on the robot: caches help no more than there.
 PICTURES = 8
@@ -22,7 +22,7 @@ PICTURES = 8
 
 def usual_query(spec: PolicySpec, instruction: str = "") -> Query:
     """What a policy is told where nobody chose anything else than its bundle."""
-    return Query(instruction=instruction, condition=spec.condition, cfg_beta=spec.cfg_beta)
+    return Query(instruction=instruction, condition=fill(spec.condition, instruction), cfg_beta=spec.cfg_beta)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ def run(
     Exit code 1 when the policy had no answer at all.
     """
     from rove_inference.loading import load_policy
+    from rove_inference.query import fill
     from rove_inference.recorded import RecordedEpisode
     from rove_inference.replay import replay, report
     from rove_inference.trial import usual_query
@@ -47,7 +48,7 @@ def run(
     told = str(recorded.attrs["instruction"]) if instruction is None else instruction
     query = usual_query(policy.bundle.spec, told)
     if condition is not None:
-        query = replace(query, condition=condition)
+        query = replace(query, condition=fill(condition, told))
     if cfg_beta is not None:
         query = replace(query, cfg_beta=cfg_beta)
     replayed = replay(policy, recorded, query, max_age, every)

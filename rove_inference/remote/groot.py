@@ -16,7 +16,7 @@ from rove_core.errors import ConfigError, PolicyError, WireError
 from rove_core.joint_space import JointSpace
 from rove_inference.bundle import Bundle
 from rove_inference.preprocess import Image
-from rove_inference.query import Query
+from rove_inference.query import Query, fill
 from rove_inference.remote import groot_wire
 from rove_inference.remote.backoff import Backoff
 from rove_inference.remote.link import Link, Reply
@@ -81,7 +81,7 @@ class GrootLink(Link):
                 raise PolicyError(f"no connection to {self._remote.url}, trying again in {left_s:.1f} s")
             self.counts["reconnects"] += 1
         # Everything has a batch and a time axis in front, both 1.
-        prompt = self._spec.prompt.replace("{instruction}", query.instruction)
+        prompt = fill(self._spec.prompt, query.instruction)
         observation = {
             "video": {self._images[name]: image.transpose(1, 2, 0)[None, None] for name, image in images.items()},
             "state": {name: values[None, None] for name, values in self._state.split(state).items()},

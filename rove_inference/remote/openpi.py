@@ -20,7 +20,7 @@ from rove_core.errors import ConfigError, PolicyError, WireError
 from rove_core.joint_space import JointSpace
 from rove_inference.bundle import Bundle
 from rove_inference.preprocess import Image
-from rove_inference.query import Query
+from rove_inference.query import Query, fill
 from rove_inference.remote import openpi_wire
 from rove_inference.remote.backoff import Backoff
 from rove_inference.remote.link import Link, Reply
@@ -119,7 +119,7 @@ class OpenpiLink(Link):
             )
         for name, values in self._state.split(state).items():
             _put(observation, name, values)
-        prompt = self._spec.prompt.replace("{instruction}", query.instruction)
+        prompt = fill(self._spec.prompt, query.instruction)
         _put(observation, self._remote.prompt_key or OPENPI_PROMPT, prompt)
         return observation
 

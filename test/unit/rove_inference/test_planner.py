@@ -57,6 +57,12 @@ def test_a_question_carries_the_epoch_the_instruction_and_the_seed_of_its_chunk(
     assert (request.query.epoch, request.query.instruction) == (2, "make toast")
 
 
+def test_the_instruction_stands_in_the_condition_where_its_template_says_so(tiny: Path, space: JointSpace) -> None:
+    request = Table(tiny, space, condition="{instruction}; quality: good").ask(10, 20)
+    assert request is not None
+    assert request.query.condition == "wipe the board; quality: good"
+
+
 def test_an_observation_from_before_the_policy_got_the_robot_is_not_asked_about(table: Table) -> None:
     table.planner.set_authority(Authority(True, 2, "attempt", 500 * MS))
     assert table.ask(499, 520) is None
