@@ -26,7 +26,6 @@ from rove_recorder.session_lock import SessionLock
 from rove_recorder.storage import (
     METADATA,
     PARTIAL,
-    ArrayAppender,
     array_rows,
     group_metadata,
     sync_folder,
@@ -138,12 +137,13 @@ def _write_first_executed(chunks: ArrayGroup, records: int, commands: ArrayGroup
     used = (commands.rows_of("source", 0, ticks) == Source.POLICY) & (ids > 0)
     executed, first = np.unique(ids[used], return_index=True)
     times = dict(zip(executed.tolist(), commands.rows_of("t_mono_ns", 0, ticks)[used][first].tolist(), strict=True))
-    values = [times.get(number, 0) for number in chunks.rows_of("chunk_id", 0, records).tolist()]
+    values = np.array([times.get(number, 0) for number in chunks.rows_of("chunk_id", 0, records).tolist()], "<i8")
     array = chunks.arrays["first_executed_ns"]
-    shutil.rmtree(array.folder)
-    appender = ArrayAppender(array.folder, array.spec)
-    appender.append(np.array(values, np.int64))
-    appender.close()
+    # File by file and over what is there: at no moment the array is missing.
+    for index, start in enumerate(range(0, records, array.chunk_rows)):
+        path = array.chunk_path(index)
+        path.parent.mkdir(exist_ok=True)
+        write_atomically(path, values[start : start + array.chunk_rows].tobytes())
 
 
 def _description(episode: Episode) -> dict[str, Any]:
@@ -187,7 +187,8 @@ def recover(folder: Path) -> list[tuple[Path, str]]:
         raise RecordingError(f"no folder {folder}", "give the folder that holds sessions, or a session")
     done: list[tuple[Path, str]] = []
     orphans = [folder] if folder.name.endswith(OPEN_SUFFIX) else sorted(folder.rglob(f"*{OPEN_SUFFIX}"))
-    for session in sorted({orphan.parent for orphan in orphans}):
+    half_built = folder.rglob(f"*{OPEN_SUFFIX}{PARTIAL}")
+    for session in sorted({path.parent for path in (*orphans, *half_built)}):
         inside = [orphan for orphan in orphans if orphan.parent == session]
         try:
             lock = SessionLock(session)
@@ -195,13 +196,21 @@ def recover(folder: Path) -> list[tuple[Path, str]]:
             done += [(orphan, f"left alone: {error}") for orphan in inside]
             continue
         with lock:
+            _remove_half_built(session)
             done += [_recover_one(orphan) for orphan in inside]
     return done
 
 
 def recover_locked(session: Path) -> list[tuple[Path, str]]:
     """`recover` for a session whose lock the caller holds."""
+    _remove_half_built(session)
     return [_recover_one(orphan) for orphan in sorted(session.glob(f"*{OPEN_SUFFIX}"))]
+
+
+def _remove_half_built(session: Path) -> None:
+    """Folders of a recorder that was killed while it made them: no record was in them yet."""
+    for folder in session.glob(f"*{OPEN_SUFFIX}{PARTIAL}"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _recover_one(orphan: Path) -> tuple[Path, str]:

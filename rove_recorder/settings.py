@@ -20,7 +20,7 @@ class RecorderConfig(ConfigModel):
     camera_hz: float = Field(30.0, gt=0, le=200, description="Images per second that each camera promises [Hz]")
     jpeg_quality: int = Field(90, ge=1, le=100, description="Quality of stored images")
     min_free_mb: int = Field(500, ge=1, description="Refuse to record with less free disk [MiB]")
-    flush_period_s: float = Field(0.5, gt=0, le=1.0, description="A kill costs at most this and .3 s [s]")
+    flush_period_s: float = Field(0.25, gt=0, le=1.0, description="A kill costs at most this and .35 s [s]")
     sync_period_s: float = Field(
         1.0, ge=0, le=60.0, description="A power cut costs at most this more [s]; 0: at the end"
     )

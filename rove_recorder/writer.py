@@ -28,7 +28,7 @@ from rove_recorder.schema import (
     episode_groups,
     robot_attributes,
 )
-from rove_recorder.storage import METADATA, GroupWriter, chunk_path, group_metadata, sync_folder
+from rove_recorder.storage import METADATA, PARTIAL, GroupWriter, chunk_path, group_metadata, sync_folder
 
 
 def iso_time(t: datetime) -> str:
@@ -81,7 +81,7 @@ class EpisodeWriter:
             space.dim, len(space.groups), {name: camera.attributes() for name, camera in cameras.items()}
         )
         # Built beside and renamed: an open episode that recovery finds has all of its metadata.
-        building = self.path.with_name(self.path.name + ".partial")
+        building = self.path.with_name(self.path.name + PARTIAL)
         try:
             shutil.rmtree(building, ignore_errors=True)
             building.mkdir()
