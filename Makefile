@@ -33,7 +33,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-torch demo test test-unit test-integration test-system test-interop test-torch test-trainer bundle figures lint type format bench bench-peers openpi lerobot replay docker-lint clean
+.PHONY: help setup setup-torch demo test test-unit test-integration test-system test-interop test-torch test-trainer test-soak bundle figures lint type format bench bench-peers openpi lerobot replay docker-lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' Makefile
@@ -65,6 +65,9 @@ test-torch: setup setup-torch ## torch backends and the ROVE actor, tiny and wit
 
 test-trainer: setup setup-torch ## the trainer's tests; installs torch
 	$(PYTHON) -m pytest test/trainer
+
+test-soak: setup ## a recorder killed KILLS=200 times at random moments (minutes); prints what each kill cost
+	$(PYTHON) -m pytest test/unit/rove_recorder/test_kill_sweep.py --kills $(or $(KILLS),200) --timeout 3600 -s
 
 bundle: setup setup-torch ## the demo policies from nothing: demonstrations, training, evaluation (an hour or two)
 	$(PYTHON) -m rove_trainer.make_bundle --task whiteboard
