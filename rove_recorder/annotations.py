@@ -7,6 +7,8 @@ changed or removed. The highest n of a set is in force. Of all sets only `outcom
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 import secrets
@@ -15,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rove_core.errors import EpisodeError
 from rove_core.modes import Outcome
@@ -29,7 +31,7 @@ FOLDER = "annotations"
 RECORDED = "recorded"
 
 _SET = re.compile(r"[a-z][a-z0-9_.-]*")
-_OWN_KEYS = ("set", "n", "kind", "by", "when", "tool", "facts_sha256")
+_OWN_KEYS: Final = ("set", "n", "kind", "by", "when", "tool", "facts_sha256")
 # Another annotator may take the next number at the same moment; nobody is that many at once.
 _ATTEMPTS = 20
 
@@ -59,8 +61,9 @@ class Annotation:
         return f"{self.set}@{self.n}"
 
     def attributes(self) -> dict[str, Any]:
-        """Of its group."""
-        return {**{key: getattr(self, key) for key in _OWN_KEYS}, **self.payload}
+        """Of its group: what is said, and its hash, which shows that nobody changed it."""
+        said = {**{key: getattr(self, key) for key in _OWN_KEYS}, **self.payload}
+        return {**said, "sha256": _hash(said)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +104,16 @@ def in_force(annotations: Iterable[Annotation]) -> dict[str, Annotation]:
     return newest
 
 
+def _hash(said: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(said, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
 def _read(path: Location) -> Annotation:
     name, _, number = path.name.partition("@")
-    attributes = dict(read_metadata(path).get("attributes", {}))
+    metadata = read_metadata(path)
+    attributes = dict(metadata.get("attributes", {}))
+    if attributes.pop("sha256", None) != _hash(attributes) or metadata.get("node_type") != "group":
+        raise EpisodeError(f"{path} is damaged: its hash is not that of what it says")
     try:
         own = {key: attributes.pop(key) for key in _OWN_KEYS}
         annotation = Annotation(**own, payload=attributes)
@@ -139,7 +149,7 @@ def annotate(
     if not by.strip():
         raise EpisodeError("nobody is named for the annotation", "say who: --by NAME")
     content = validated(kind, payload, int(attributes.get("rows", 0)), f"annotation '{set_name}'")
-    taken = [key for key in content if key in _OWN_KEYS]
+    taken = [key for key in content if key in (*_OWN_KEYS, "sha256")]
     if taken:
         raise EpisodeError(f"annotation '{set_name}': key '{taken[0]}' is taken", "choose another name of the key")
     try:

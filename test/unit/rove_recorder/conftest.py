@@ -33,6 +33,10 @@ ROS_MINUS_MONO_NS = 1_700_000_000_000_000_000
 DEVICE = "keyboard:test"
 WALL = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 
+# Steps of a chunk: .25 s.
+CHUNK_STEP_TICKS = 50
+CHUNK_STEP_S = CHUNK_STEP_TICKS * TICK_NS * 1e-9
+
 SOURCE = {Mode.ROLLOUT: Source.POLICY, Mode.TAKEOVER: Source.OPERATOR}
 
 
@@ -56,6 +60,11 @@ TAKEOVER_SCRIPT = (
 )
 
 
+def wave(ticks: float | np.ndarray) -> np.ndarray:
+    """How far the joints are from home after so many moving ticks [rad]."""
+    return 0.003 * np.sin(np.asarray(ticks) / 200)
+
+
 class ScriptedEpisode:
     """Feeds an EpisodeRecorder tick by tick, as the robot's streams would."""
 
@@ -68,7 +77,7 @@ class ScriptedEpisode:
         resampler = Resampler(30.0, self.space.dim, len(self.space.groups), tuple(cameras))
         self.recorder = EpisodeRecorder(self.writer, resampler, 200 / 7, 90)
         self.images, self.size = images, size
-        self.tick = self.moved = 0
+        self.tick = self.moved = self.chunk_ns = 0
         self.epoch = 0
         self.target = self.space.home.copy()
         self.sent = self.space.home.copy()
@@ -108,11 +117,12 @@ class ScriptedEpisode:
         self.recorder.feed(EventSample(self.t_mono_ns - before_ns, self.t_ros_ns - before_ns, name, DEVICE, details))
 
     def chunk(self) -> None:
-        """A chunk of the current epoch; its id is the epoch."""
-        prediction = np.tile(self.space.home, (16, 1)).astype(np.float32)
-        ros = self.t_ros_ns
+        """A chunk of the current epoch, which predicts the next 4 s; its id is the epoch."""
+        ticks = self.moved + CHUNK_STEP_TICKS * np.arange(16)
+        prediction = (self.space.home + wave(ticks)[:, None]).astype(np.float32)
+        ros = self.chunk_ns = self.t_ros_ns
         self.recorder.feed(
-            ChunkSample(self.epoch, self.epoch, ros, ros, ros, ros, 1 / 30, 8, prediction, "demo@abc123", 2)
+            ChunkSample(self.epoch, self.epoch, ros, ros, ros, ros, CHUNK_STEP_S, 8, prediction, "demo@abc123", 2)
         )
 
     def step(self, mode: Mode, stage: Stage | None = None) -> None:
@@ -136,7 +146,7 @@ class ScriptedEpisode:
             epoch=self.epoch,
             episode_id=self.info.episode_id,
             chunk_id=self.epoch if policy else 0,
-            chunk_step=0 if policy else -1,
+            chunk_step=min(int((self.t_ros_ns - self.chunk_ns) / (CHUNK_STEP_S * 1e9)), 15) if policy else -1,
             target=self.target.copy(),
             sent=self.sent.copy(),
             limited=np.zeros(self.space.dim, np.uint8),
@@ -150,7 +160,7 @@ class ScriptedEpisode:
         """Where the joints go in this tick: slowly enough for every limit."""
         if SOURCE.get(mode):
             self.moved += 1
-            self.target = self.space.home + 0.003 * np.sin(self.moved / 200)
+            self.target = self.space.home + wave(self.moved)
             self.sent = self.target.copy()
 
     def picture(self) -> np.ndarray:
