@@ -197,7 +197,7 @@ class EpisodeDataset:
             "row": places.row,
             "stage": places.stage,
             "control": places.control,
-            "policy_index": self._open().history("policy_index", places, 0)[:, 0],
+            "policy_index": places.policy_index,
             "instruction": [attempt.instruction for attempt in attempts],
             "task": [attempt.task for attempt in attempts],
             "outcome": [attempt.outcome for attempt in attempts],

@@ -43,7 +43,7 @@ class WindowFilter:
 
 
 # Columns of a span: rows [start, stop) at which windows may start, inside of the run [run_start, run_stop).
-_EPISODE, _START, _STOP, _RUN_START, _RUN_STOP, _STAGE, _CONTROL = range(7)
+_EPISODE, _START, _STOP, _RUN_START, _RUN_STOP, _STAGE, _CONTROL, _POLICY = COLUMNS = range(8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Places:
     Attributes:
         episode: number of the episode. row: first row of the window.
         behind: rows of the run before it. ahead: rows of the run from it on.
-        stage, control: of the row, numbers as in the episode format.
+        stage, control, policy_index: of the row, numbers as in the episode format.
     """
 
     episode: IntArray
@@ -62,17 +62,18 @@ class Places:
     ahead: IntArray
     stage: IntArray
     control: IntArray
+    policy_index: IntArray
 
 
 class WindowIndex:
     """The windows of many episodes, numbered from 0 in order of episode and row.
 
     Args:
-        spans: shape (k, 7), from `spans_of`.
+        spans: shape (k, 8), from `spans_of`.
     """
 
     def __init__(self, spans: Sequence[npt.NDArray[np.int64]]) -> None:
-        self._spans = np.concatenate([np.empty((0, 7), np.int64), *spans])
+        self._spans = np.concatenate([np.empty((0, len(COLUMNS)), np.int64), *spans])
         self._ends = np.cumsum(self._spans[:, _STOP] - self._spans[:, _START])
 
     def __len__(self) -> int:
@@ -96,6 +97,7 @@ class WindowIndex:
             span[:, _RUN_STOP] - row,
             span[:, _STAGE],
             span[:, _CONTROL],
+            span[:, _POLICY],
         )
 
     def rows(self, episode: int) -> list[tuple[int, int]]:
@@ -105,20 +107,23 @@ class WindowIndex:
 
 
 def spans_of(episode: Episode, number: int, keep: WindowFilter) -> npt.NDArray[np.int64]:
-    """The spans of one episode, shape (k, 7).
+    """The spans of one episode, shape (k, 8).
 
     Args:
         number: the episode's, from 0.
     """
-    view, control = episode.training_view(keep.valid_only), episode.steps["control"]
+    view, steps = episode.training_view(keep.valid_only), episode.steps
+    control, policy = steps["control"].astype(np.int64), steps["policy_index"].astype(np.int64)
     stage = np.zeros(episode.rows, np.int64)
     for part in episode.stages(keep.proposals):
         stage[part.start_row : part.end_row] = int(part.stage)
     allowed = view.ahead >= max(keep.min_steps, 1)
     allowed &= _among(stage, keep.stages) & _among(control, keep.controls)
-    # A span ends where windows may not start, where the run ends, and where the stage changes.
+    # A span ends where windows may not start, where the run ends, and where the stage or the policy changes.
     run_start = np.arange(len(stage)) - view.behind
-    same = allowed[1:] & allowed[:-1] & (np.diff(run_start) == 0) & (np.diff(stage) == 0)
+    same = allowed[1:] & allowed[:-1]
+    for what in (run_start, stage, policy):
+        same &= np.diff(what) == 0
     start = np.flatnonzero(allowed & ~np.append(False, same))
     stop = np.flatnonzero(allowed & ~np.append(same, False)) + 1
     first = run_start[start]
@@ -130,7 +135,8 @@ def spans_of(episode: Episode, number: int, keep: WindowFilter) -> npt.NDArray[n
             first,
             start + view.ahead[start],
             stage[start],
-            control[start].astype(np.int64),
+            control[start],
+            policy[start],
         ],
         axis=1,
     )
