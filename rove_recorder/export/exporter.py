@@ -67,6 +67,8 @@ def export(order: Order, target: Target, now: datetime, say: Say = lambda _: Non
         ExportError: another export to the same target runs, or the target refuses.
     """
     plain_name(order.robot, "name of the robot")
+    if "://" not in target.url and Path(target.url).is_relative_to(order.root.absolute()):
+        raise ExportError(f"{target.url} is inside of {order.root}", "its copies would be exported with the next run")
     if order.kind != ZARR:
         writer(order.kind)  # one line now, not after an hour of checking
     summary = Summary(target.url, order.robot, now, order.dry_run)

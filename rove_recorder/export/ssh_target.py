@@ -35,7 +35,7 @@ while read -r verb size sum path; do
   case $verb in
   put)
     folder=${path%/*}; name=${path##*/}; part=$folder/.$name.$$.part
-    mkdir -p -- "$folder" && head -c "$size" > "$part" || exit 74
+    { [ -d "$folder" ] || mkdir -p -- "$folder"; } && head -c "$size" > "$part" || exit 74
     found=$(sum_of "$part") || exit 74
     if [ "$found" = "$sum" ]; then
       mv -f -- "$part" "$path" || exit 74

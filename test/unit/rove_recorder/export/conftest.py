@@ -196,10 +196,10 @@ def local(tmp_path: Path) -> Target:
 
 @pytest.fixture
 def night(takeover_episode: Path) -> Path:
-    """A folder with one session of three episodes, all finished and labelled."""
+    """A session with three episodes, all finished and labelled."""
     for name in ("second", "third"):
         shutil.copytree(takeover_episode, takeover_episode.with_name(f"{name}.zarr"))
-    return takeover_episode.parent.parent
+    return takeover_episode.parent
 
 
 @pytest.fixture
