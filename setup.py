@@ -167,6 +167,8 @@ setup(
         "rove.session_summaries": ["episodes = rove_recorder.summary:summarise"],
         # How chunks become commands, for `rove bench policy`; it may not import the arbiter itself.
         "rove.playbacks": ["arbiter = rove_hil.bench.playback:play"],
+        # Labels that `rove episodes derive` computes.
+        "rove.derivations": ["returns = rove_recorder.returns:RETURNS"],
         "rove.benchmarks": [
             "filter = rove_hil.bench.filter:run",
             "guard = rove_hil.bench.guard:run",

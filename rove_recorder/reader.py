@@ -20,6 +20,7 @@ from rove_recorder.annotations import (
     outcome_of,
     read_annotations,
 )
+from rove_recorder.derived import read_derived
 from rove_recorder.images import Image, decode_jpeg
 from rove_recorder.locations import Location, children, local, locate
 from rove_recorder.schema import FORMAT, OPEN_SUFFIX, SCHEMA_VERSION, SUFFIX, Layout
@@ -252,6 +253,17 @@ class Episode:
     def annotations(self) -> list[Annotation]:
         """What was said about the attempt afterwards, every version. Raises EpisodeError when one is damaged."""
         return read_annotations(self.location)
+
+    def derived(self, name: str) -> dict[str, AnyArray]:
+        """Labels that were computed from the episode: name -> array with one entry per row.
+
+        Args:
+            name: of the labels, when they were computed in one way only; else with the hash: "returns@3f21ab00c9d1".
+
+        Raises:
+            EpisodeError: no such labels, more than one, or annotations came after they were computed.
+        """
+        return read_derived(self, name)
 
     def stages(self, proposals: bool = False) -> list[StageSpan]:
         """The stages of the attempt in order, covering every row, with the marks of `marks`."""
