@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 
 import av
@@ -22,6 +23,9 @@ Image = npt.NDArray[np.uint8]
 
 EMBODIMENT = "human_video"
 DEVICE = "import"
+
+# Times of a video and of rows are the same when they differ by less.
+_ROUNDING_S = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,20 +79,16 @@ def import_video(path: Path, session: Path, robot: str, how: VideoImport, now: d
         if not make_way(session, path.stem):
             return None
         with foreign_recorder(session, about, space, now) as recorder:
-            rows = 0
-            for t_s, image in _chained(first, images):
+            rows, last_s = 0, 0.0
+            for last_s, image in chain([first], images):
                 # Rows that are due before this image have older ones.
-                while rows / how.hz < t_s - 1e-9:
+                while rows / how.hz < last_s - _ROUNDING_S:
                     recorder.step(nobody)
                     rows += 1
-                recorder.image(how.camera, t_s, image)
-            recorder.step(nobody)
+                recorder.image(how.camera, last_s, image)
+            if rows / how.hz <= last_s + _ROUNDING_S:
+                recorder.step(nobody)
             return recorder.close(how.outcome, how.by or DEVICE)
-
-
-def _chained(first: tuple[float, Image], rest: Iterator[tuple[float, Image]]) -> Iterator[tuple[float, Image]]:
-    yield first
-    yield from rest
 
 
 def timed_images(path: Path) -> Iterator[tuple[float, Image]]:

@@ -47,7 +47,7 @@ class TableFiles:
 
     def place(self) -> dict[str, int]:
         """chunk_index and file_index of what is written next."""
-        if self._number < 0 or self._bytes >= self._limit:
+        if self._number < 0 or (self._writer is not None and self._bytes >= self._limit):
             self.close()
             self._number, self._bytes = self._number + 1, 0
         return {"chunk_index": self._number // CHUNK_SIZE, "file_index": self._number % CHUNK_SIZE}

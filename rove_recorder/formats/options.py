@@ -44,7 +44,12 @@ class Options(ConfigModel):
     @field_validator("size", mode="before")
     @classmethod
     def _size(cls, value: Any) -> Any:
-        return value.lower().split("x") if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        width, _, height = value.lower().partition("x")
+        if not (width.isdecimal() and height.isdecimal()):
+            raise ValueError("expected WIDTHxHEIGHT, as in 224x224")
+        return int(width), int(height)
 
     @field_validator("size")
     @classmethod
