@@ -24,7 +24,7 @@ After=network-online.target
 StartLimitIntervalSec=0
 
 [Service]
-Type=oneshot
+Type=exec
 {environment}ExecStart={command}
 # 75: the network was cut; what arrived is not sent again.
 RestartForceExitStatus=75
