@@ -13,7 +13,9 @@ import pytest
 
 from rove_core.joint_space import JointSpace
 from rove_core.modes import Mode, Outcome, Source, Stage
+from rove_recorder.annotations import annotate
 from rove_recorder.episode import Ending, EpisodeRecorder
+from rove_recorder.reader import open_episode
 from rove_recorder.records import (
     CameraModel,
     ChunkSample,
@@ -196,6 +198,21 @@ def failed_episode(scripted: Callable[[str], ScriptedEpisode]) -> Path:
     episode = scripted("failed")
     episode.play(TAKEOVER_SCRIPT[:1])
     return episode.close(Outcome.FAILURE)
+
+
+@pytest.fixture
+def corrected_episode(takeover_episode: Path) -> Path:
+    """The same, called a failure since, and with t_r moved to row 80."""
+    (mark,) = open_episode(takeover_episode).marks()
+    assert mark is not None
+    later_ns = int(open_episode(takeover_episode).steps["t_ros_ns"][80])
+    said = {
+        "outcome": {"value": "failure"},
+        "t_r": {"marks": [{"takeover": 0, "epoch": mark.epoch, "t_ros_ns": later_ns}]},
+    }
+    for name, payload in said.items():
+        annotate(takeover_episode, name, name, payload, by="ann", when=WALL, tool="test")
+    return takeover_episode
 
 
 @pytest.fixture

@@ -117,7 +117,7 @@ def test_an_unfinished_episode_is_not_annotated(scripted: Callable[[str], Any]) 
     ("set_name", "kind", "payload", "message"),
     [
         ("outcome", "outcome", {"value": "good"}, "'value' is 'good': input should be"),
-        ("outcome", "outcome", {"valeu": "success"}, "did you mean 'value'"),
+        ("outcome", "outcome", {"values": "success"}, "did you mean 'value'"),
         ("outcome", "note", {"text": "x"}, "set 'outcome' holds kind 'outcome'"),
         ("t_r", "t_r", {"marks": [{"takeover": 0, "epoch": 1, "t_ros_ns": 1.5}]}, "'marks.0.t_ros_ns' is 1.5"),
         ("errors", "errors", {"segments": [{"start_row": 5, "end_row": 5, "label": "x"}]}, "before it starts"),

@@ -102,7 +102,7 @@ def test_a_correction_outside_of_its_takeover_is_refused(takeover_episode: Path,
 
 
 def test_an_unknown_outcome_names_the_nearest(takeover_episode: Path) -> None:
-    result = run("label", takeover_episode, "--outcome", "sucess", "--by", "ann")
+    result = run("label", takeover_episode, "--outcome", "succeed", "--by", "ann")
     assert isinstance(result.exception, EpisodeError)
     assert result.exception.hint == "did you mean 'success'?"
 
