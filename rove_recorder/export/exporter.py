@@ -161,8 +161,10 @@ class _Run:
     def _converted(self, episodes: dict[str, Path]) -> Content:
         order, paths = self._order, list(episodes.values())
         work = self._state.folder / "work"
-        # Whole when it is there, and the same for the same episodes: a run that was cut need not convert again.
-        out = work / f"{order.kind}-{hashlib.sha256(''.join(sorted(episodes)).encode()).hexdigest()[:16]}"
+        # Whole when it is there, and the same for the same episodes and options: a run that was cut need not convert
+        # again.
+        wanted = "".join([*sorted(episodes), order.format_options.model_dump_json()])
+        out = work / f"{order.kind}-{hashlib.sha256(wanted.encode()).hexdigest()[:16]}"
         rows = 0
         if not out.exists():
             shutil.rmtree(work, ignore_errors=True)
