@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numcodecs
 import numpy as np
 import numpy.typing as npt
 import zarr
@@ -34,6 +33,8 @@ NAME = "replay_buffer.zarr.zip"
 
 # About what their loaders read at once: a few images, some thousand rows of numbers.
 _CHUNK_BYTES = 1024 * 1024
+# Blosc with bit shuffle, as numcodecs has described it since before zarr 2.16.
+_COMPRESSOR = {"id": "blosc", "cname": "lz4", "clevel": 5, "shuffle": 2, "blocksize": 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +169,7 @@ def _array(group: Any, name: str, total: int, like: npt.NDArray[Any]) -> Any:
         shape=(total, *like.shape[1:]),
         chunks=(rows, *like.shape[1:]),
         dtype=like.dtype,
-        compressors=numcodecs.Blosc(cname="lz4", clevel=5, shuffle=numcodecs.Blosc.BITSHUFFLE),
+        compressors=_COMPRESSOR,
     )
 
 
