@@ -19,7 +19,6 @@ import numpy.typing as npt
 from rove_core.errors import EpisodeError, nearest
 from rove_recorder.images import REDUCTIONS
 from rove_recorder.reader import Episode, open_episode
-from rove_recorder.storage import AnyArray
 from rove_recorder.window_index import Places, WindowFilter, WindowIndex, agree, spans_of
 from rove_recorder.window_reader import Attempt, Prepare, WindowReader
 
@@ -94,6 +93,7 @@ class EpisodeDataset:
         self._prepare, self._threads = prepare, threads
         self._attempts: list[Attempt] = []
         self.cameras: tuple[str, ...] = ()
+        self._image_sizes: tuple[tuple[int, int], ...] = ()
         self.joint_names: tuple[str, ...] = ()
         self.index = WindowIndex(list(self._indexed(episodes)))
         if not len(self):
@@ -113,7 +113,9 @@ class EpisodeDataset:
             self.joint_names = tuple(first.attrs["joint_names"])
             self.cameras = first.cameras if self.spec.cameras is None else self.spec.cameras
             self._attempts.append(self._attempt(path, episode))
-            if self._prepare is None and self._attempts[-1].image_sizes != self._attempts[0].image_sizes:
+            sizes = tuple(episode.frames(camera).size for camera in self.cameras)
+            self._image_sizes = self._image_sizes or sizes
+            if self._prepare is None and self._image_sizes != sizes:
                 both = f"{path} and {self._attempts[0].path}"
                 raise EpisodeError(f"{both} have images of different sizes", "give `prepare` to resize them")
             yield spans_of(episode, len(self._attempts) - 1, self.keep)
@@ -122,14 +124,12 @@ class EpisodeDataset:
         for name in (*self.spec.observations, *([self.spec.action] if self.spec.horizon else [])):
             if name not in episode.steps:
                 raise EpisodeError(f"{path} has no array steps/{name}", nearest(name, episode.steps))
-        models = [episode.frames(camera).attributes for camera in self.cameras]
         return Attempt(
             str(path),
             episode.attrs["instruction"],
             episode.attrs["task"],
             episode.outcome.value.value,
             bool(episode.attrs.get("has_action", True)),
-            tuple((int(model.get("height", 0)), int(model.get("width", 0))) for model in models),
         )
 
     @property
@@ -147,29 +147,14 @@ class EpisodeDataset:
     def __getitem__(self, window: int | Sequence[int] | npt.NDArray[np.int64]) -> Window:
         if isinstance(window, int | np.integer):
             return self.__getitems__([int(window)])[0]
-        numbers = np.asarray(window, np.int64)
-        batch, images = self._read(numbers)
-        for name, decoded in images.items():
-            batch[f"image.{name}"] = np.stack(decoded).reshape(len(numbers), -1, *decoded[0].shape)
-        return batch
+        return self._read(np.asarray(window, np.int64))
 
     def __getitems__(self, windows: Sequence[int]) -> list[Window]:
         """Windows, each on its own; DataLoader asks so when it collates them itself."""
-        batch, images = self._read(np.asarray(windows, np.int64))
-        steps = len(self.spec.image_rows)
-        return [
-            {
-                **{key: values[number] for key, values in batch.items()},
-                **{
-                    f"image.{name}": _joined(decoded[number * steps : (number + 1) * steps])
-                    for name, decoded in images.items()
-                },
-            }
-            for number in range(len(windows))
-        ]
+        batch = self._read(np.asarray(windows, np.int64))
+        return [{key: values[number] for key, values in batch.items()} for number in range(len(windows))]
 
-    def _read(self, windows: npt.NDArray[np.int64]) -> tuple[Window, dict[str, list[AnyArray]]]:
-        """A batch without images, and per camera the images of its windows one after the other."""
+    def _read(self, windows: npt.NDArray[np.int64]) -> Window:
         size, reader = len(self), self._open()
         places = self.index.places(np.where(windows < 0, windows + size, windows))
         batch = self._labels(places)
@@ -179,16 +164,14 @@ class EpisodeDataset:
         batch["history_mask"] = back <= places.behind[:, None]
         if self.spec.horizon:
             batch["action"] = reader.future(self.spec.action, places, self.spec.horizon)
-            acts = np.array([self._attempts[episode].has_action for episode in places.episode.tolist()])
+            acts = np.array([self._attempts[episode].has_action for episode in places.episode.tolist()], bool)
             batch["action_mask"] = (np.arange(self.spec.horizon) < places.ahead[:, None]) & acts[:, None]
             batch["action"][~acts] = 0
-        images: dict[str, list[AnyArray]] = {}
-        for number, camera in enumerate(self.cameras):
+        for camera, image_size in zip(self.cameras, self._image_sizes, strict=True):
             shown = reader.shown(camera, places, self.spec.image_rows)
             batch[f"image_mask.{camera}"] = shown >= 0
-            sizes = [self._attempts[episode].image_sizes[number] for episode in places.episode.tolist()]
-            images[camera] = reader.images(camera, places.episode, shown, sizes)
-        return batch, images
+            batch[f"image.{camera}"] = reader.images(camera, places, shown, image_size)
+        return batch
 
     def _labels(self, places: Places) -> Window:
         attempts = [self._attempts[episode] for episode in places.episode.tolist()]
@@ -211,7 +194,3 @@ class EpisodeDataset:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_reader": None}
-
-
-def _joined(images: Sequence[AnyArray]) -> AnyArray:
-    return images[0][None] if len(images) == 1 else np.stack(images)

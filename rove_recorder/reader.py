@@ -21,7 +21,7 @@ from rove_recorder.annotations import (
     read_annotations,
 )
 from rove_recorder.derived import read_derived
-from rove_recorder.images import Image, decode_jpeg
+from rove_recorder.images import Image, decode_jpeg, jpeg_size
 from rove_recorder.locations import Location, children, local, locate
 from rove_recorder.schema import FORMAT, OPEN_SUFFIX, SCHEMA_VERSION, SUFFIX, Layout
 from rove_recorder.segmenter import (
@@ -132,6 +132,14 @@ class Frames(Sequence[Image]):
         if not -len(self) <= index < len(self):
             raise IndexError(f"image {index} of {len(self)}")
         return self._group.record("jpeg", index % len(self))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the first image; what is known of the camera when there is none, 0 when nothing is."""
+        if not len(self):
+            return int(self.attributes.get("height", 0)), int(self.attributes.get("width", 0))
+        start, stop = (int(bound) for bound in self._group.rows_of("offsets", 0, 2))
+        return jpeg_size(self._group.rows_of("jpeg", start, stop), f"{self._group.location}: image 0")
 
     @property
     def capture_ns(self) -> npt.NDArray[np.int64]:

@@ -33,7 +33,6 @@ class Attempt:
     task: str
     outcome: str
     has_action: bool
-    image_sizes: tuple[tuple[int, int], ...]  # height and width of each camera's images
 
 
 class WindowReader:
@@ -114,30 +113,48 @@ class WindowReader:
                 found[window, step] = self._maps.rows(array, row, row + 1)[0]
         return np.where(within, found, -1)
 
-    def images(
-        self,
-        camera: str,
-        episodes: npt.NDArray[np.int64],
-        numbers: npt.NDArray[np.int64],
-        sizes: Sequence[tuple[int, int]],
-    ) -> list[AnyArray]:
-        """The images of a camera, decoded; black where the number is -1."""
-        jobs: list[tuple[ArrayFolder | None, int, int, tuple[int, int]]] = []
-        for episode, wanted, size in zip(episodes.tolist(), numbers.tolist(), sizes, strict=True):
-            for number in wanted:
-                start, stop = 0, 0
-                jpeg = self._array(episode, f"cameras/{camera}/jpeg") if number >= 0 else None
-                if jpeg is not None:
-                    offsets = self._array(episode, f"cameras/{camera}/offsets")
-                    start, stop = self._maps.rows(offsets, number, number + 2).tolist()
-                jobs.append((jpeg, start, stop, size))
-        decode = self._pool.map if self._pool else map
-        return list(decode(lambda job: self._image(camera, *job), jobs))
+    def images(self, camera: str, places: Places, shown: npt.NDArray[np.int64], size: tuple[int, int]) -> AnyArray:
+        """The images of a camera that windows show; black where the number is -1.
 
-    def _image(self, camera: str, jpeg: ArrayFolder | None, start: int, stop: int, size: tuple[int, int]) -> AnyArray:
-        if jpeg is None:
-            height, width = (-(-side // self._reduction) for side in size)
-            image = np.zeros((height, width, 3), np.uint8)
+        Args:
+            shown: from `shown`, shape (n, k).
+            size: height and width of a black one as it would have been recorded, and of all that are not prepared.
+
+        Returns:
+            Shape (n, k, height, width, 3), or (n, k, *shape of what `prepare` gives).
+        """
+        height, width = (-(-side // self._reduction) for side in size)
+        if self._prepare is None:
+            out = np.empty((shown.size, height, width, 3), np.uint8)
+            targets: Sequence[Image | None] = out
         else:
-            image = decode_jpeg(jpeg.read(start, stop), f"{jpeg.location}: bytes {start} to {stop}", self._reduction)
+            targets = [None] * shown.size
+        jobs = []
+        for episode, numbers in zip(places.episode.tolist(), shown.tolist(), strict=True):
+            for number in numbers:
+                jpeg, bounds = self._array(episode, f"cameras/{camera}/jpeg"), (0, 0)
+                if number >= 0:
+                    offsets = self._array(episode, f"cameras/{camera}/offsets")
+                    bounds = tuple(self._maps.rows(offsets, number, number + 2).tolist())
+                jobs.append((jpeg, bounds))
+
+        def decode(job: tuple[ArrayFolder, tuple[int, int]], target: Image | None) -> AnyArray:
+            return self._image(camera, *job, (height, width), target)
+
+        run = self._pool.map if self._pool else map
+        images = list(run(decode, jobs, targets))
+        if self._prepare is not None:
+            out = np.stack(images) if images else np.empty(0)
+        return out.reshape(*shown.shape, *out.shape[1:])
+
+    def _image(
+        self, camera: str, jpeg: ArrayFolder, bounds: tuple[int, int], size: tuple[int, int], out: Image | None
+    ) -> AnyArray:
+        start, stop = bounds
+        if start < stop:
+            where = f"{jpeg.location}: bytes {start} to {stop}"
+            image = decode_jpeg(jpeg.read(start, stop), where, self._reduction, out)
+        else:
+            image = np.empty((*size, 3), np.uint8) if out is None else out
+            image[:] = 0
         return image if self._prepare is None else self._prepare(camera, image)
