@@ -151,15 +151,16 @@ def _view(fact: AttemptFacts) -> AttemptView:
     spans = episode.stages()
     view.camera = episode.cameras[0] if episode.cameras else ""
     view.film = _film(episode, spans, view.camera) if view.camera else []
-    bar = _bar_spans(episode, spans)
-    view.bar = stage_bar(bar, _marks(episode), fact.seconds)
+    bar = bar_spans(episode, spans)
+    view.bar = stage_bar(bar, event_marks(episode), fact.seconds)
     present = {span.kind for span in bar}
     view.legend = [(kind, text) for kind, text in KINDS.items() if kind in present]
     view.takeovers = _takeovers(episode, bar)
     return view
 
 
-def _kind(span: StageSpan) -> str:
+def kind_of(span: StageSpan) -> str:
+    """The kind of KINDS that a stage is shown as."""
     return _KIND_OF_STAGE.get(span.stage) or _KIND_OF_MODE.get(span.mode, "paused")
 
 
@@ -170,7 +171,7 @@ def _film(episode: Episode, spans: Sequence[StageSpan], camera: str) -> list[Sho
     for row in np.unique(np.linspace(0, episode.rows - 1, FILM_FRAMES).round().astype(int)).tolist():
         if index[row] < 0:
             continue
-        kind = next(_kind(span) for span in spans if span.start_row <= row < span.end_row)
+        kind = next(kind_of(span) for span in spans if span.start_row <= row < span.end_row)
         jpeg = base64.b64encode(_thumbnail(frames.jpeg(int(index[row])))).decode()
         shots.append(Shot(kind, f"{(times[row] - times[0]) * 1e-9:.1f} s", jpeg))
     return shots
@@ -186,7 +187,8 @@ def _thumbnail(jpeg: bytes) -> bytes:
     return small.tobytes()
 
 
-def _bar_spans(episode: Episode, spans: Sequence[StageSpan]) -> list[BarSpan]:
+def bar_spans(episode: Episode, spans: Sequence[StageSpan]) -> list[BarSpan]:
+    """The stages as stretches of time, in seconds since the first row."""
     times = (episode.steps["t_mono_ns"] - episode.steps["t_mono_ns"][0]) * 1e-9
     period_s = 1 / episode.control_hz
     bar = []
@@ -195,11 +197,12 @@ def _bar_spans(episode: Episode, spans: Sequence[StageSpan]) -> list[BarSpan]:
         end = float(times[span.end_row - 1]) + period_s
         if span.end_row < len(times) and times[span.end_row] - end < period_s:
             end = float(times[span.end_row])
-        bar.append(BarSpan(_kind(span), float(times[span.start_row]), end))
+        bar.append(BarSpan(kind_of(span), float(times[span.start_row]), end))
     return bar
 
 
-def _marks(episode: Episode) -> list[BarMark]:
+def event_marks(episode: Episode) -> list[BarMark]:
+    """What was pressed and accepted, in seconds since the first row."""
     start_ns = int(episode.steps["t_ros_ns"][0])
     return [
         BarMark(LABELS[event["type"]], (event["t_ros_ns"] - start_ns) * 1e-9)

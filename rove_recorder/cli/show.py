@@ -20,6 +20,7 @@ def show(
     episode: OneEpisode,
     as_json: AsJson = False,
     html: Annotated[Path | None, typer.Option(help="Write a page with film strip, stage bar and plots.")] = None,
+    png: Annotated[Path | None, typer.Option(help="Write the same as a picture.")] = None,
 ) -> None:
     """What is in one episode: attributes, stages, events."""
     from rove_recorder.attempt_facts import facts_of
@@ -42,6 +43,10 @@ def show(
         from rove_recorder.report import write_report
 
         write_report(opened.episode_id, [facts_of(episode)], html)
+    if png is not None:
+        from rove_recorder.picture import write_picture
+
+        write_picture(opened, png)
     if as_json:
         content = {"attributes": opened.attrs, "stages": stages, "events": opened.events()}
         typer.echo(json.dumps(content, indent=2))
