@@ -33,7 +33,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-torch demo test test-unit test-integration test-system test-interop test-torch test-trainer test-soak bundle figures lint type format bench bench-peers openpi lerobot replay docker-lint clean
+.PHONY: help setup setup-torch demo test test-unit test-integration test-system test-interop test-export test-torch test-trainer test-soak bundle figures lint type format bench bench-peers openpi lerobot replay docker-lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' Makefile
@@ -59,6 +59,9 @@ test-system: setup ## the shipped deployment as processes, episodes on disk
 test-interop: setup openpi lerobot replay ## our clients and files against the real packages of other projects
 	$(PYTHON) -m pytest test/interop
 
+test-export: setup ## exports over ssh and S3, each interrupted ten times; prints a table
+	ROVE_EXPORT_INTERRUPTIONS=10 $(PYTHON) -m pytest -rs test/unit/rove_recorder/export/test_interrupted.py
+
 test-torch: setup setup-torch ## torch backends and the ROVE actor, tiny and with random weights; installs torch
 	@$(PIP) install -r requirements/actor.txt
 	$(PYTHON) -m pytest test/torch
@@ -67,7 +70,8 @@ test-trainer: setup setup-torch ## the trainer's tests; installs torch
 	$(PYTHON) -m pytest test/trainer
 
 test-soak: setup ## a recorder killed KILLS=200 times at random moments (minutes); prints what each kill cost
-	$(PYTHON) -m pytest test/unit/rove_recorder/test_kill_sweep.py --kills $(or $(KILLS),200) --timeout 3600 -s
+	$(PYTHON) -m pytest test/unit/rove_recorder/test_kill_sweep.py --kills $(or $(KILLS),200) -s \
+		--timeout 7200 -o faulthandler_timeout=7200
 
 bundle: setup setup-torch ## the demo policies from nothing: demonstrations, training, evaluation (an hour or two)
 	$(PYTHON) -m rove_trainer.make_bundle --task whiteboard

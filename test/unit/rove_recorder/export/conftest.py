@@ -41,6 +41,12 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.01)
 
 
+@pytest.fixture
+def eventually() -> Callable[[Callable[[], bool], str], None]:
+    """Waits until a condition holds."""
+    return wait_until
+
+
 @dataclass
 class S3Server:
     """moto's S3 behind werkzeug, and how often each object was stored.
