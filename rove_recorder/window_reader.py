@@ -124,11 +124,8 @@ class WindowReader:
             Shape (n, k, height, width, 3), or (n, k, *shape of what `prepare` gives).
         """
         height, width = (-(-side // self._reduction) for side in size)
-        if self._prepare is None:
-            out = np.empty((shown.size, height, width, 3), np.uint8)
-            targets: Sequence[Image | None] = out
-        else:
-            targets = [None] * shown.size
+        whole = np.empty((shown.size if self._prepare is None else 0, height, width, 3), np.uint8)
+        targets: Sequence[Image | None] = list(whole) if self._prepare is None else [None] * shown.size
         jobs = []
         for episode, numbers in zip(places.episode.tolist(), shown.tolist(), strict=True):
             for number in numbers:
@@ -141,10 +138,8 @@ class WindowReader:
         def decode(job: tuple[ArrayFolder, tuple[int, int]], target: Image | None) -> AnyArray:
             return self._image(camera, *job, (height, width), target)
 
-        run = self._pool.map if self._pool else map
-        images = list(run(decode, jobs, targets))
-        if self._prepare is not None:
-            out = np.stack(images) if images else np.empty(0)
+        images = list((self._pool.map if self._pool else map)(decode, jobs, targets))
+        out: AnyArray = whole if self._prepare is None else np.stack(images)
         return out.reshape(*shown.shape, *out.shape[1:])
 
     def _image(

@@ -151,7 +151,7 @@ def _lerobot(paths: Sequence[Path], root: Path, measured_s: float) -> dict[str, 
         converted_s = time.perf_counter() - began
     except RoveError as error:
         return {"not_measured": f"{error}; {error.hint}"}
-    argv = [python, PEER, root / "lerobot", str(HORIZON), str(measured_s)]
+    argv = [str(python), str(PEER), str(root / "lerobot"), str(HORIZON), str(measured_s)]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
