@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,10 +14,13 @@ from typing import Any
 from rove_core.errors import RecordingError, RoveError
 from rove_core.joint_space import JointSpace
 from rove_core.modes import OUTCOME_OF_EVENT, Event, Mode, Outcome
+from rove_recorder.disk_space import DiskSpace
 from rove_recorder.disk_sync import DiskSync
 from rove_recorder.episode import DEVICE, Ending, EpisodeRecorder
 from rove_recorder.flags import Budget
 from rove_recorder.inbox import Inbox
+from rove_recorder.quality import LITTLE_DISK_MINUTES, QualityMeter
+from rove_recorder.raw_log import RawLog, complete
 from rove_recorder.records import (
     CameraModel,
     ChunkSample,
@@ -44,9 +46,6 @@ CLOSING_GRACE_S = 0.3
 RETRY_PERIOD_S = 2.0
 # What is kept while no episode is open, so that the first rows of the next one are complete: .5 s of 200 Hz.
 RECENT_RECORDS = 200
-# Room that is given back to the disk when it is full, so that the open episode can be finished.
-RESERVE_BYTES = 1024 * 1024
-MIB = 1024 * 1024
 
 
 class Recorder:
@@ -54,12 +53,16 @@ class Recorder:
 
     An episode opens with the first mode that carries its id and closes .3 s after the mode is back at IDLE.
     When the disk is full or not writable it keeps what it has, reports FAULT, and tries again.
+
+    Args:
+        raw_log: is told when an episode opens and ends.
     """
 
-    def __init__(self, config: RecorderConfig, space: JointSpace) -> None:
+    def __init__(self, config: RecorderConfig, space: JointSpace, raw_log: RawLog | None = None) -> None:
         self.config = config
         self.recovered: list[tuple[Path, str]] = []
         self._space = space
+        self._raw_log = raw_log
         self._session = Path(config.out_dir).absolute()
         self._inbox = Inbox()
         self._cameras = {name: CameraModel() for name in config.cameras}
@@ -69,12 +72,15 @@ class Recorder:
         self._ending: tuple[float, Ending] | None = None
         self._ended_ns = 0
         self._mode_key: tuple[int, int, int, str] | None = None
+        self._last_mode: ModeSample | None = None
         self._refused_id = ""
         self._status = RecorderStatus()
         self._next_flush = self._next_check = 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._lock: SessionLock | None = None
+        self._disk = DiskSpace(self._session, config.min_free_mb)
+        self._meter = QualityMeter(config.cameras, config.camera_hz, config.state_budget_s, config.camera_budget_s)
         self._sync = DiskSync(self._session, config.sync_period_s)
 
     def start(self) -> None:
@@ -96,6 +102,9 @@ class Recorder:
             if sibling != self._session and sibling.is_dir() and any(sibling.glob(f"*{OPEN_SUFFIX}")):
                 self.recovered += recover(sibling)
         self._check_disk()
+        if self._raw_log is not None:
+            complete(self._session)
+            self._raw_log.start()
         self._sync.start()
         self._thread.start()
 
@@ -104,8 +113,10 @@ class Recorder:
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
+        if self._raw_log is not None:
+            self._raw_log.close()
         self._sync.close()
-        self._reserve.unlink(missing_ok=True)
+        self._disk.give_reserve_back()
         if self._lock is not None:
             self._lock.close()
 
@@ -153,10 +164,13 @@ class Recorder:
             self._episode.flush()
         if now >= self._next_check:
             self._next_check = now + RETRY_PERIOD_S
+            self._disk.wrote(now, self._episode.writer.bytes_written if self._episode else None)
             self._check_disk()
+        self._meter.update(now)
         self._update()
 
     def _dispatch(self, record: Record) -> None:
+        self._meter.add(record)
         if isinstance(record, ModeSample):
             self._mode(record)
         elif self._episode is not None and not self._comes_after(record):
@@ -178,8 +192,9 @@ class Recorder:
         self._recent.clear()
         self._newest_frame.clear()
         self._open(episode.writer.info, command.epoch)
-        if self._episode is not None:
+        if self._episode is not None and self._last_mode is not None:
             self._episode.feed(event)
+            self._episode.feed(_mode_event(self._last_mode, command.t_mono_ns, command.t_ros_ns))
 
     def _comes_after(self, record: Record) -> bool:
         """Whether an image shows what came after the attempt that is being closed: the next scene, often."""
@@ -190,7 +205,7 @@ class Recorder:
         key = (mode.mode, mode.stage, mode.epoch, episode_id)
         if key == self._mode_key:
             return
-        self._mode_key = key
+        self._mode_key, self._last_mode = key, mode
         idle = mode.mode == Mode.IDLE.number
         current = self._episode.writer.info.episode_id if self._episode else ""
         if episode_id and not idle and episode_id not in (current, self._refused_id):
@@ -198,14 +213,7 @@ class Recorder:
             self._open(mode.info, mode.epoch)
         if self._episode is None:
             return
-        details = {
-            "mode": mode.mode,
-            "stage": mode.stage,
-            "epoch": mode.epoch,
-            "event": mode.event,
-            "reason": mode.reason,
-        }
-        self._episode.feed(EventSample(mode.t_mono_ns, mode.t_ros_ns, "mode", mode.device, details))
+        self._episode.feed(_mode_event(mode, mode.t_mono_ns, mode.t_ros_ns))
         if (idle or not episode_id) and self._ending is None:
             self._ending = (time.monotonic() + CLOSING_GRACE_S, _ending_of(mode))
             self._ended_ns = mode.t_ros_ns
@@ -240,6 +248,8 @@ class Recorder:
         resampler = Resampler(
             config.control_hz, self._space.dim, len(self._space.groups), tuple(self._cameras), age_budgets
         )
+        if self._raw_log is not None:
+            self._raw_log.begin(writer.finished_path)
         self._episode = EpisodeRecorder(writer, resampler, config.camera_hz, config.jpeg_quality)
         self._refused_id = ""
         for frame in self._newest_frame.values():
@@ -255,12 +265,15 @@ class Recorder:
         episode, self._episode, self._ending = self._episode, None, None
         if episode is None:
             return
+        if self._raw_log is not None:
+            self._raw_log.end()
         self._status = replace(self._status, state=RecorderState.CLOSING)
         path = episode.close(ending, datetime.now(UTC))
         self._status = replace(
             self._status,
             state=RecorderState.IDLE,
             episode_id="",
+            message="",
             path=str(path),
             last_outcome=ending.outcome.value,
             rows=episode.writer.rows,
@@ -270,24 +283,12 @@ class Recorder:
 
     # Health
 
-    @property
-    def _reserve(self) -> Path:
-        return self._session / ".reserve"
-
     def _check_disk(self) -> None:
         """Faults before the disk is full; ends a fault when there is room again. Raises RecordingError."""
         try:
-            free_mb = shutil.disk_usage(self._session).free // MIB
-            if not self._reserve.exists():
-                self._reserve.write_bytes(bytes(RESERVE_BYTES))
-        except OSError as error:
-            raise RecordingError(f"cannot write to {self._session}: {error.strerror}", "check the disk") from None
-        self._status = replace(self._status, disk_free_mb=int(free_mb))
-        if free_mb < self.config.min_free_mb:
-            raise RecordingError(
-                f"only {free_mb} MiB free at {self._session}, {self.config.min_free_mb} needed",
-                "move or delete finished episodes",
-            )
+            self._disk.check()
+        finally:
+            self._status = replace(self._status, disk_free_mb=self._disk.free_mb)
         if self._status.state is RecorderState.FAULT:
             self._status = replace(self._status, state=RecorderState.IDLE, message="")
 
@@ -296,14 +297,20 @@ class Recorder:
         if self._episode is not None:
             self._refused_id = self._episode.writer.info.episode_id
         try:
-            self._reserve.unlink(missing_ok=True)
+            self._disk.give_reserve_back()
             self._close(Ending(ended_by="recording_fault"))
         except Exception as error:  # noqa: BLE001 - it stays open on disk: recovery will finish it
             message = f"{message} (the open episode was kept for recovery: {error})"
         self._status = replace(self._status, state=RecorderState.FAULT, message=message)
 
     def _update(self) -> None:
-        status = replace(self._status, records_dropped=self._inbox.records_dropped)
+        status = replace(
+            self._status,
+            records_dropped=self._inbox.records_dropped,
+            streams=self._meter.streams,
+            clipped_share=self._meter.clipped_share,
+            disk_minutes_left=self._disk.minutes_left,
+        )
         if self._episode is not None:
             writer = self._episode.writer
             status = replace(
@@ -313,8 +320,25 @@ class Recorder:
                 rows=writer.rows,
                 frames=writer.frames,
                 frames_dropped=self._episode.frames_dropped,
+                message="; ".join(self._warnings()),
             )
         self._status = status
+
+    def _warnings(self) -> Iterator[str]:
+        yield from self._meter.warnings()
+        if self._disk.minutes_left < LITTLE_DISK_MINUTES:
+            yield f"the disk is full in {self._disk.minutes_left:.0f} minutes"
+
+
+def _mode_event(mode: ModeSample, t_mono_ns: int, t_ros_ns: int) -> EventSample:
+    details = {
+        "mode": mode.mode,
+        "stage": mode.stage,
+        "epoch": mode.epoch,
+        "event": mode.event,
+        "reason": mode.reason,
+    }
+    return EventSample(t_mono_ns, t_ros_ns, "mode", mode.device, details)
 
 
 def _belongs(record: Record, epoch: int) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import IntEnum
 
 from pydantic import Field
 
 from rove_core.config import ConfigModel
+from rove_recorder.quality import StreamQuality
 
 
 class RecorderConfig(ConfigModel):
@@ -16,9 +18,14 @@ class RecorderConfig(ConfigModel):
     robot: str = Field("iron_r01", description="Robot name or YAML file")
     out_dir: str = Field("episodes/session", description="Folder of this session; episodes go into it")
     cameras: tuple[str, ...] = Field(("head",), description="Cameras to record")
+    compressed: tuple[str, ...] = Field(
+        (), description="Cameras that send sensor_msgs/CompressedImage; their JPEG is recorded as it is"
+    )
     control_hz: float = Field(30.0, gt=0, le=200, description="Rows per second [Hz]")
     camera_hz: float = Field(30.0, gt=0, le=200, description="Images per second that each camera promises [Hz]")
     jpeg_quality: int = Field(90, ge=1, le=100, description="Quality of stored images")
+    mcap: bool = Field(False, description="Also write the raw messages of each attempt to <episode>.mcap beside it")
+    mcap_images: bool = Field(True, description="With images, which are 28 MB/s for a raw 640x480 camera at 30 Hz")
     min_free_mb: int = Field(500, ge=1, description="Refuse to record with less free disk [MiB]")
     flush_period_s: float = Field(0.25, gt=0, le=1.0, description="A kill costs at most this and .35 s [s]")
     sync_period_s: float = Field(
@@ -53,3 +60,6 @@ class RecorderStatus:
     disk_free_mb: int = 0
     last_outcome: str = ""
     records_dropped: int = 0
+    streams: tuple[StreamQuality, ...] = ()
+    clipped_share: float = math.nan
+    disk_minutes_left: float = math.nan

@@ -387,6 +387,11 @@ class GroupWriter:
             rows.clear()
         self._ends, self._flushed = ends, self.records
 
+    @property
+    def bytes_written(self) -> int:
+        """Of all arrays [bytes]."""
+        return sum(array.rows * array.spec.row_bytes for array in self._arrays.values())
+
     def full_chunks(self) -> Iterator[tuple[ArraySpec, list[str]]]:
         """Every array with the hashes of its full chunks, see `ArrayAppender`."""
         return ((array.spec, array.full_chunks) for array in self._arrays.values())

@@ -194,6 +194,11 @@ class EpisodeWriter:
         """Images so far, of all cameras."""
         return sum(group.records for path, group in self._groups.items() if path.startswith("cameras/"))
 
+    @property
+    def bytes_written(self) -> int:
+        """What is on the disk of it so far [bytes]."""
+        return sum(group.bytes_written for group in self._groups.values())
+
     def flush(self) -> None:
         """Append everything to the disk, what rows refer to before the rows.
 

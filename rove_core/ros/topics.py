@@ -23,6 +23,7 @@ JOINT_STATES = "/joint_states"  # sensor_msgs/JointState, 200 Hz
 JOINT_COMMANDS = "/joint_commands"  # sensor_msgs/JointState, from filter_node alone
 ESTOP = "/estop"  # std_msgs/Bool to the driver, latched: true stops it
 CAMERA_IMAGE = "/camera/{name}/image_raw"  # sensor_msgs/Image, rgb8, header.stamp is the capture time
+CAMERA_COMPRESSED = "/camera/{name}/image_raw/compressed"  # sensor_msgs/CompressedImage, JPEG: instead of the image
 CAMERA_INFO = "/camera/{name}/camera_info"  # sensor_msgs/CameraInfo
 
 # The stack

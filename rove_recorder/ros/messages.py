@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from rove_msgs.msg import ActionChunk, CommandTrace, ControlMode, SupervisorEvent
-from sensor_msgs.msg import CameraInfo, Image, JointState
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 
 from rove_core.errors import WireError
 from rove_core.joint_space import JointSpace
@@ -25,6 +25,7 @@ from rove_recorder.records import (
 )
 
 ENCODINGS = ("rgb8", "bgr8", "mono8")
+JPEG_START = b"\xff\xd8\xff"
 
 
 class JointStateReader:
@@ -93,6 +94,14 @@ def frame(message: Image, camera: str, receive_ns: int) -> FrameSample:
     elif channels == 1:
         image = np.repeat(image, 3, axis=2)
     return FrameSample(camera, stamps.to_ns(message.header.stamp), receive_ns, image)
+
+
+def compressed_frame(message: CompressedImage, camera: str, receive_ns: int) -> FrameSample:
+    """The camera's own JPEG, byte for byte. Raises WireError when it is none."""
+    data = bytes(message.data)
+    if not data.startswith(JPEG_START):
+        raise WireError(f"camera '{camera}': format '{message.format}' is not JPEG, the only one that is recorded")
+    return FrameSample(camera, stamps.to_ns(message.header.stamp), receive_ns, jpeg=data)
 
 
 def camera_model(message: CameraInfo) -> CameraModel:
