@@ -179,6 +179,7 @@ setup(
             "policy = rove_inference.bench.policy:run",
             "recorder = rove_recorder.bench.recorder:run",
             "catalogue = rove_recorder.bench.catalogue:run",
+            "export = rove_recorder.bench.export:run",
             "loader = rove_recorder.bench.loader:run",
         ],
     },
