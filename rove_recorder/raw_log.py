@@ -26,6 +26,9 @@ CHUNK_BYTES = 256 * 1024
 # What may wait for the disk: .7 s of three raw 640x480 cameras at 30 Hz.
 MAX_WAITING_BYTES = 64 * 1024 * 1024
 
+# What comes just before an episode opens is part of it, images aside: the chunk that overtook the mode, for one.
+RECENT_MESSAGES, RECENT_BYTES = 200, 64 * 1024
+
 
 @dataclass(frozen=True, slots=True)
 class Topic:
@@ -44,7 +47,7 @@ class _Message:
 
 
 class RawLog:
-    """Writes serialized messages from its own thread while an episode is open; others are let go.
+    """Writes serialized messages from its own thread while an episode is open, and those from just before.
 
     Its queue is bounded: when the disk is too slow the newest message is dropped and counted. An error of the disk
     ends the file and not the episode.
@@ -59,6 +62,7 @@ class RawLog:
         self.error = ""
         self.topics = topics
         self._waiting: deque[_Message | Path | None] = deque()
+        self._recent: deque[_Message] = deque(maxlen=RECENT_MESSAGES)
         self._bytes = 0
         self._open = False
         self._changed = threading.Condition()
@@ -82,6 +86,9 @@ class RawLog:
         with self._changed:
             self._open = True
             self._waiting.append(episode)
+            self._waiting += self._recent
+            self._bytes += sum(len(message.data) for message in self._recent)
+            self._recent.clear()
             self._changed.notify()
 
     def end(self) -> None:
@@ -95,6 +102,8 @@ class RawLog:
         """A serialized message that came at `t_ros_ns`."""
         with self._changed:
             if not self._open:
+                if len(data) <= RECENT_BYTES:
+                    self._recent.append(_Message(topic, t_ros_ns, data))
                 return
             if self._bytes + len(data) > MAX_WAITING_BYTES:
                 self.dropped += 1

@@ -9,16 +9,21 @@ import subprocess
 import sys
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import rclpy
+from mcap.reader import make_reader
+from mcap_ros2.decoder import DecoderFactory
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rove_msgs.msg import ActionChunk, CommandTrace, ControlMode, EpisodeStatus, SupervisorEvent
-from sensor_msgs.msg import Image, JointState
+from sensor_msgs.msg import CompressedImage, Image, JointState
 
 import rove_core
 from rove_core.joint_space import JointSpace
@@ -148,9 +153,9 @@ def recorder(domain_id: int, tmp_path: Path) -> Iterator[Callable[..., subproces
     """Starts recorder_node processes and ends them."""
     processes: list[subprocess.Popen[bytes]] = []
 
-    def start(folder: str = "session") -> subprocess.Popen[bytes]:
+    def start(folder: str = "session", **more: object) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "rove_recorder.ros.recorder_node", "--ros-args"]
-        parameters = {"out_dir": tmp_path / folder, "camera_hz": 28.6, "min_free_mb": 1}
+        parameters = {"out_dir": tmp_path / folder, "camera_hz": 28.6, "min_free_mb": 1} | more
         for name, value in parameters.items():
             command += ["-p", f"{name}:={value}"]
         environment = {**os.environ, "FASTDDS_DEFAULT_PROFILES_FILE": str(PROFILE)}
@@ -232,6 +237,66 @@ def test_a_second_recorder_on_the_same_session_is_refused(
     recorder()
     stack.wait(lambda: stack.status.disk_free_mb > 0)
     assert recorder().wait(DEADLINE_S) == 1
+
+
+def test_raw_messages_beside_the_episode_hold_the_same(
+    stack: Stack, recorder: Callable[..., subprocess.Popen[bytes]], tmp_path: Path
+) -> None:
+    """Read as anybody would: with the schemas in the file, not with the installed messages."""
+    process = recorder(mcap=True)
+    stack.wait(lambda: stack.status.disk_free_mb > 0)
+    stack.start("raw")
+    stack.say(ControlMode.MODE_IDLE, ControlMode.STAGE_NONE, "succeed", "", CommandTrace.SOURCE_HOLD)
+    stack.wait(lambda: stack.status.last_outcome == "success")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(DEADLINE_S) == 0
+
+    episode = open_episode(tmp_path / "session" / "raw.zarr")
+    messages: dict[str, list[Any]] = defaultdict(list)
+    with (tmp_path / "session" / "raw.mcap").open("rb") as file:
+        reader = make_reader(file, decoder_factories=[DecoderFactory()])
+        assert reader.get_header().profile == "ros2"
+        for _, channel, _, message in reader.iter_decoded_messages():
+            messages[channel.topic].append(message)
+    commands = episode.streams["commands"]
+    index = {tick: number for number, tick in enumerate(commands["tick"].tolist())}
+    traces = [trace for trace in messages[topics.COMMAND_TRACE] if trace.tick in index]
+    assert len(traces) > 50
+    for trace in traces:
+        assert trace.sent == commands["sent"][index[trace.tick]].tolist()
+        assert trace.mono_ns == commands["t_mono_ns"][index[trace.tick]]
+    (chunk,) = messages[topics.CHUNK]
+    np.testing.assert_array_equal(chunk.data, episode.chunks.record("prediction", 0).ravel())
+    assert {mode.episode_id for mode in messages[topics.MODE]} <= {"raw", ""}
+    images = messages[topics.CAMERA_IMAGE.format(name="head")]
+    assert len(images) > 5
+    assert bytes(images[0].data) == bytes([90] * 48 * 64 * 3)
+
+
+def test_the_jpeg_of_a_camera_that_compresses_is_recorded_byte_for_byte(
+    stack: Stack, recorder: Callable[..., subprocess.Popen[bytes]], tmp_path: Path
+) -> None:
+    recorder(cameras="[head,wrist]", compressed="[wrist]")
+    publisher = stack.node.create_publisher(
+        CompressedImage, topics.CAMERA_COMPRESSED.format(name="wrist"), topics.QOS_IMAGE
+    )
+    stack.wait(lambda: stack.status.disk_free_mb > 0 and publisher.get_subscription_count())
+    stack.start("compressed")
+    sent = []
+    for number in range(5):
+        picture = np.full((48, 64, 3), 20 * number, np.uint8)
+        jpeg = cv2.imencode(".jpg", picture)[1].tobytes()
+        message = CompressedImage(format="rgb8; jpeg compressed bgr8", data=array.array("B", jpeg))
+        message.header.stamp = stamps.to_msg(time.time_ns())
+        frames = stack.status.frames
+        publisher.publish(message)
+        stack.wait(lambda before=frames: stack.status.frames > before)  # type: ignore[misc]
+        sent.append(jpeg)
+    assert "wrist" in stack.status.streams
+    stack.say(ControlMode.MODE_IDLE, ControlMode.STAGE_NONE, "succeed", "", CommandTrace.SOURCE_HOLD)
+    stack.wait(lambda: stack.status.last_outcome == "success")
+    frames = _only_episode(tmp_path / "session").frames("wrist")
+    assert [frames.jpeg(number) for number in range(len(frames))] == sent
 
 
 def test_an_open_episode_is_closed_as_aborted_when_the_node_ends(

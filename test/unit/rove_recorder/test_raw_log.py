@@ -23,10 +23,11 @@ def _messages(path: Path) -> list[tuple[str, int, bytes]]:
         return [(channel.topic, message.log_time, message.data) for _, channel, message in reader.iter_messages()]
 
 
-def test_messages_between_the_beginning_and_the_end_of_an_episode_are_in_its_file(tmp_path: Path) -> None:
+def test_messages_of_an_episode_and_from_just_before_are_in_its_file(tmp_path: Path) -> None:
     log = RawLog(TOPICS)
     log.start()
     log.put("/first", b"before", 1)
+    log.put("/first", bytes(100_000), 1)
     log.begin(tmp_path / "attempt-part2.zarr")
     log.put("/first", b"one", 2)
     log.put("/second", b"two", 3)
@@ -34,7 +35,11 @@ def test_messages_between_the_beginning_and_the_end_of_an_episode_are_in_its_fil
     log.put("/first", b"after", 4)
     log.close()
     assert [path.name for path in tmp_path.iterdir()] == ["attempt-part2.mcap"]
-    assert _messages(tmp_path / "attempt-part2.mcap") == [("/first", 2, b"one"), ("/second", 3, b"two")]
+    assert _messages(tmp_path / "attempt-part2.mcap") == [
+        ("/first", 1, b"before"),
+        ("/first", 2, b"one"),
+        ("/second", 3, b"two"),
+    ]
     with (tmp_path / "attempt-part2.mcap").open("rb") as file:
         (metadata,) = make_reader(file).iter_metadata()
     assert metadata.metadata == {"episode": "attempt-part2.zarr", "session": tmp_path.name}
