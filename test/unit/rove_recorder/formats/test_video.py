@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -85,3 +86,19 @@ def test_a_video_that_is_cut_says_how_far_it_goes(tmp_path: Path) -> None:
     (tmp_path / "b.mp4").write_bytes((tmp_path / "a.mp4").read_bytes()[:300])
     with pytest.raises(EpisodeError, match=r"cannot read .*b\.mp4"):
         list(video_images(tmp_path / "b.mp4", 0.0, 1, FPS))
+
+
+class LosingWriter(VideoWriter):
+    """Loses an image on its way into the encoder, as an overloaded one does."""
+
+    def _mux(self, frame: Any) -> None:
+        if frame is None or frame.pts != 7:
+            super()._mux(frame)
+
+
+def test_a_writer_that_lost_an_image_cannot_finish(tmp_path: Path) -> None:
+    with LosingWriter(tmp_path / "a.mp4", (128, 96), FPS) as video:
+        for image in moving(20):
+            video.add(image)
+        with pytest.raises(EpisodeError, match="image 7 is at"):
+            video.finish()
