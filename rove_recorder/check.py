@@ -11,6 +11,7 @@ from rove_core.modes import Outcome
 from rove_recorder import array_invariants as arrays
 from rove_recorder import control_invariants as control
 from rove_recorder import hashes
+from rove_recorder.offline_rows import compare_rows
 from rove_recorder.reader import Episode
 from rove_recorder.schema import OPEN_SUFFIX, SUFFIX
 from rove_recorder.storage import METADATA
@@ -43,7 +44,7 @@ def check_episode(episode: Episode) -> list[str]:
     checks = [arrays.lengths, arrays.stamps, arrays.values, arrays.images, control.stages]
     if episode.attrs.get("has_action", True):
         checks += [control.actions, control.authority, control.presses, control.epochs]
-        checks += [control.predictions, control.limits]
+        checks += [control.predictions, control.limits, _rows]
     problems += _results(episode, (*checks, _annotations))
     return list(dict.fromkeys(problems))
 
@@ -78,6 +79,17 @@ def _hashes(episode: Episode) -> Iterator[str]:
         known = hashes.read_hashes(episode.path)
         if known is not None and hashes.as_json(known) != written.read_bytes():
             yield f"{hashes.HASHES} was changed, though it says the same"
+
+
+def _rows(episode: Episode) -> Iterator[str]:
+    """Rows are what the streams give; a message that came later than a row waits is no problem."""
+    compared = compare_rows(episode)
+    for column, count in compared.different.items():
+        yield f"steps/{column} is not what the streams give in {count} rows"
+    ended_early = episode.attrs.get("recovered") or episode.attrs.get("ended_by") == "recording_fault"
+    cut = ended_early and compared.rows <= compared.offline_rows
+    if compared.rows != compared.offline_rows and not cut:
+        yield f"steps has {compared.rows} rows, the streams give {compared.offline_rows}"
 
 
 def _annotations(episode: Episode) -> Iterator[str]:

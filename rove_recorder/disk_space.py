@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from rove_core.errors import RecordingError
@@ -63,4 +64,5 @@ class DiskSpace:
 
     def give_reserve_back(self) -> None:
         """Delete the reserve, if the disk lets it."""
-        self._reserve.unlink(missing_ok=True)
+        with suppress(OSError):
+            self._reserve.unlink()

@@ -21,7 +21,7 @@ class SessionLock:
 
     def __init__(self, session: Path) -> None:
         try:
-            self._handle = os.open(session / LOCK_FILE, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
+            self._handle = os.open(session / LOCK_FILE, os.O_CREAT | os.O_RDONLY | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise RecordingError(
                 f"cannot write to {session}: {error.strerror}", "check the folder's owner and that the disk is mounted"
