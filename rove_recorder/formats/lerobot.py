@@ -33,6 +33,9 @@ from rove_recorder.formats.parts import Attempt, Part, Shape, nothing_to_convert
 from rove_recorder.formats.work_folder import WorkFolder
 from rove_recorder.reader import Episode, open_episode
 
+# LeRobot's timestamps are float32: later ones are further from their images than the .1 ms that its loader allows.
+MAX_EPISODE_S = 2048
+
 _FILES: dict[LeRobotVersion, type[FilesV30 | FilesV21]] = {
     LeRobotVersion.V3_0: FilesV30,
     LeRobotVersion.V2_1: FilesV21,
@@ -101,6 +104,12 @@ class _Dataset:
         self.left_out += attempt.episode.rows - used
 
     def _add_part(self, attempt: Attempt, part: Part, task_index: int) -> None:
+        if self.shape.cameras and len(part.rows) > MAX_EPISODE_S * self._fps:
+            raise EpisodeError(
+                f"{attempt.episode.path}: {len(part.rows) / self._fps / 60:.0f} minutes in one LeRobot episode, "
+                f"its loader finds images only up to {MAX_EPISODE_S / 60:.0f}",
+                "convert with pauses=split, or with images=false",
+            )
         columns = columns_of(attempt, part, Place(self.episodes, self.rows, task_index), self._fps)
         # The encoder and the JPEG decoder leave the interpreter alone: cameras go side by side.
         jobs = {

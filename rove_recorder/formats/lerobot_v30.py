@@ -109,8 +109,8 @@ class FilesV30:
             "dataset_from_index": first,
             "dataset_to_index": first + facts["length"],
         }
-        for key, writer in self._videos.items():
-            video = self._video_place(key)
+        for key in self._sizes:  # cameras reach `video` in any order
+            writer, video = self._videos[key], self._video_place(key)
             row[f"videos/{key}/chunk_index"] = video["chunk_index"]
             row[f"videos/{key}/file_index"] = video["file_index"]
             row[f"videos/{key}/from_timestamp"] = (writer.images - facts["length"]) / self._fps

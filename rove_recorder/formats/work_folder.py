@@ -47,5 +47,6 @@ class WorkFolder:
         shutil.rmtree(self.path, ignore_errors=True)
         if isinstance(error, OSError):
             raise EpisodeError(
-                f"cannot write to {self.path}: {error.strerror or error}", "free or mount the disk"
+                f"cannot write to {self.path}: {error.strerror or error}",
+                "free space on the disk, or check that it is mounted",
             ) from None

@@ -18,7 +18,7 @@ import pytest
 
 from rove_core.errors import EpisodeError
 from rove_core.modes import Source
-from rove_recorder.formats import lerobot_v30
+from rove_recorder.formats import lerobot, lerobot_v30
 from rove_recorder.formats.lerobot_reader import LeRobotDataset, video_images
 from rove_recorder.formats.lerobot_statistics import Aggregate, ImageStatistics, feature_statistics
 from rove_recorder.labels import label_outcome
@@ -120,6 +120,15 @@ def test_full_files_are_followed_by_further_ones(
     for episode in episodes:
         columns = dataset.columns(episode)
         assert len(list(dataset.images(episode, "head", columns))) == episode.length
+
+
+def test_an_episode_that_their_loader_would_refuse_is_refused(
+    convert, failed_episode: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lerobot, "MAX_EPISODE_S", 0.5)
+    with pytest.raises(EpisodeError, match="minutes in one LeRobot episode"):
+        convert("lerobot", [failed_episode])
+    convert("lerobot", [failed_episode], "images=false")
 
 
 def test_what_exists_is_left_alone(convert, takeover_episode: Path, tmp_path: Path) -> None:
