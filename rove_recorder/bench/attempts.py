@@ -24,7 +24,7 @@ START_NS = 1_700_000_000_000_000_000
 WALL = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 # A scene is larger than what a camera sees of it: how far the view moves [px] and how rough it is, per scale.
 MARGIN = 160
-TEXTURE = ((4, 9.0), (16, 22.0), (64, 50.0))
+TEXTURE = ((4, 6.0), (16, 22.0), (64, 50.0))
 
 
 def record_attempt(session: Path, name: str, seconds: float, seed: int) -> Path:

@@ -30,7 +30,6 @@ from rove_recorder.window_index import WindowFilter
 
 HORIZON = 16
 BATCH = 32
-# What the goals of the project ask for: windows with images against LeRobot, windows a second, states against memmap.
 PEER = Path(__file__).with_name("lerobot_windows.py")
 IntArray = npt.NDArray[np.int64]
 
@@ -48,12 +47,13 @@ def run(quick: bool) -> dict[str, Any]:
     peer = figures["lerobot"].get("windows_per_s")
     if peer:
         figures["windows_vs_lerobot"] = round(figures["windows_per_s"] / peer, 2)
+        figures["one_by_one_vs_lerobot"] = round(figures["windows_per_s_one_by_one"] / peer, 2)
     return figures
 
 
 def _facts(paths: Sequence[Path]) -> dict[str, Any]:
     episodes = [open_episode(path) for path in paths]
-    sizes = [int(episode.frames(camera)._group["offsets"][-1]) for episode in episodes for camera in CAMERAS]
+    sizes = [int(episode.group(f"cameras/{camera}")["offsets"][-1]) for episode in episodes for camera in CAMERAS]
     frames = sum(len(episode.frames(camera)) for episode in episodes for camera in CAMERAS)
     return {
         "count": len(paths),
@@ -64,7 +64,7 @@ def _facts(paths: Sequence[Path]) -> dict[str, Any]:
 
 
 def _images(paths: Sequence[Path], measured_s: float, rounds: int) -> dict[str, float]:
-    """Windows with three images: read by one thread and by two, and their JPEGs decoded from memory by as many."""
+    """Windows with three images: in batches by two threads and by one, one by one, and such JPEGs from memory."""
     keep = WindowFilter(valid_only=False)
     one = EpisodeDataset(paths, WindowSpec(HORIZON), keep)
     two = EpisodeDataset(paths, WindowSpec(HORIZON), keep, threads=2)
@@ -80,6 +80,7 @@ def _images(paths: Sequence[Path], measured_s: float, rounds: int) -> dict[str, 
         {
             "windows_per_s": lambda windows: two.__getitems__(windows.tolist()),
             "windows_per_s_one_thread": lambda windows: one.__getitems__(windows.tolist()),
+            "windows_per_s_one_by_one": lambda windows: [two[number] for number in windows.tolist()],
             "decoding_alone_per_s_one_thread": decode,
         },
         lambda: generator.integers(0, len(one), BATCH),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -124,3 +125,16 @@ def test_forked_workers_read_from_a_url_that_the_parent_has_open(episode: Path, 
     expected = [int(dataset[i]["row"]) for i in range(len(dataset))]
     loader = DataLoader(dataset, 8, num_workers=2, multiprocessing_context="fork")
     assert rows_of(loader) == expected
+
+
+def test_every_block_of_the_page_about_training_data_runs(
+    episode: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = Path(__file__).parents[2] / "docs/how-to/training-data.md"
+    blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    (tmp_path / "runs").symlink_to(episode.parent)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for block in blocks:
+        exec(compile(block, str(page), "exec"), names)  # noqa: S102
+    assert torch.isfinite(names["loss"])
