@@ -6,6 +6,7 @@ file, a condition on `date` reads only the days that it needs, and a late manife
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 from collections.abc import Iterator, Sequence
@@ -17,12 +18,15 @@ from rove_core.errors import EpisodeError, ExportError
 from rove_recorder.catalogue import PARTITION, frame_of, schema
 from rove_recorder.export.layout import MANIFESTS
 from rove_recorder.export.manifest import ZARR, Manifest, parse_manifest
+from rove_recorder.formats.packed import CATALOGUE
 from rove_recorder.locations import Location
 from rove_recorder.storage import write_atomically
 
 if TYPE_CHECKING:
     import polars as pl
 
+# Kind of a data set of packed episodes.
+PACKED = "packed"
 # Which manifests the catalogue holds, one per line.
 INGESTED = "manifests.txt"
 _PART = "episodes.parquet"
@@ -55,6 +59,8 @@ def ingest(target: Location, out: Path) -> Ingested:
     Raises:
         EpisodeError: the target holds no manifests, or `out` cannot be written.
     """
+    import polars as pl
+
     known = _ingested(out)
     keys = sorted((key for key in _keys(target) if key not in known), key=lambda key: key.rpartition("/")[2])
     if not keys and not known:
@@ -65,7 +71,7 @@ def ingest(target: Location, out: Path) -> Ingested:
         batch = keys[start : start + BATCH_MANIFESTS]
         manifests, problems = _read(target, batch)
         damaged += problems.values()
-        rows += _store(manifests, out)
+        rows += _store(pl.concat([rows_of(manifests), *_packed(target, manifests)]), out)
         done += [key for key in batch if key not in problems]
         _write(out, done)
     return Ingested(len(keys) - len(damaged), rows, tuple(damaged))
@@ -103,11 +109,34 @@ def _read(target: Location, keys: Sequence[str]) -> tuple[list[Manifest], dict[s
     return manifests, problems
 
 
-def _store(manifests: Sequence[Manifest], out: Path) -> int:
-    """Add the episodes of manifests to the days on which they began."""
+def _packed(target: Location, manifests: Sequence[Manifest]) -> Iterator[pl.DataFrame]:
+    """Rows of the episodes in data sets of packed ones, which bring a catalogue of their own.
+
+    Raises:
+        EpisodeError: it is not at the target, though a manifest says so.
+    """
     import polars as pl
 
-    frame = rows_of(manifests)
+    for manifest in manifests:
+        for entry in manifest.entries:
+            if entry.kind != PACKED:
+                continue
+            path = target.joinpath(*entry.path.split("/"), CATALOGUE)
+            try:
+                frame = pl.read_parquet(io.BytesIO(path.read_bytes()))
+            except (OSError, pl.exceptions.PolarsError) as error:
+                raise EpisodeError(f"cannot read {path}: {error}", "rove export verify says what is damaged") from None
+            yield frame.with_columns(
+                path=pl.lit(f"{entry.path}/") + pl.col("path"),
+                machine=pl.lit(manifest.robot),
+                as_of=pl.lit(manifest.created.replace(tzinfo=None), pl.Datetime("us")),
+            )
+
+
+def _store(frame: pl.DataFrame, out: Path) -> int:
+    """Add rows to the days on which their episodes began."""
+    import polars as pl
+
     for day, rows in (
         frame.with_columns(pl.col("opened").dt.date().alias(PARTITION))
         .partition_by(PARTITION, as_dict=True, include_key=False)

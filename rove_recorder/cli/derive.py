@@ -27,7 +27,10 @@ def register(group: typer.Typer) -> None:
 def derive(
     labels: Annotated[str, typer.Argument(help="Name of the labels, as 'returns'.", show_default=False)],
     folder: Folder,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="Setting of the labels, as failure=-300.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Setting of the labels, as failure=-300. Repeatable."),
+    ] = None,
     where: Annotated[str, typer.Option("--select", help="SQL condition over the catalogue.")] = "",
     workers: Annotated[int, typer.Option(min=1, help="Processes on this machine; more than 1 needs Dask.")] = 1,
     scheduler: Annotated[str, typer.Option(help="Dask scheduler, as tcp://host:8786, instead of processes.")] = "",

@@ -27,16 +27,22 @@ def select(
     from rove_recorder.catalogue import open_catalogue
     from rove_recorder.catalogue import select as select_rows
 
-    found = select_rows(open_catalogue(folder), where)
+    catalogue = open_catalogue(folder)
+    found = select_rows(catalogue, where)
     if as_json:
         typer.echo(json.dumps(found.to_dicts(), indent=2, default=str))
         return
     if paths:
+        import polars as pl
+
+        here = isinstance(catalogue, pl.DataFrame)  # else parquet, about episodes that are elsewhere
         for path in found["path"]:
-            typer.echo(folder / path)
+            typer.echo(folder / path if here else path)
         return
     for row in found.iter_rows(named=True):
         opened = f"{row['opened']:%Y-%m-%d %H:%M:%S}" if row["opened"] else "-"
-        text = f"{row['outcome'] or 'unreadable'}"
-        typer.echo(f"{row['path']}  {opened}  {text}  {row['seconds'] or 0:.1f} s  {row['takeovers'] or 0} takeovers")
+        outcome = row["outcome"] or "unreadable"
+        typer.echo(
+            f"{row['path']}  {opened}  {outcome}  {row['seconds'] or 0:.1f} s  {row['takeovers'] or 0} takeovers"
+        )
     typer.echo(f"{len(found)} episodes, {(found['seconds'].sum() or 0) / 3600:.2f} h")
