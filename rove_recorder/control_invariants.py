@@ -42,7 +42,7 @@ COPIES = {
 TICK_TIME_NS = 20_000_000
 # Curves lie a little outside of what a few moments of that time show [rad].
 PREDICTION_TOLERANCE_RAD = 1e-3
-MOMENTS = np.linspace(0.0, 1.0, 9)
+MOMENTS = np.linspace(0.0, 1.0, 33)
 
 
 def actions(episode: Episode) -> Iterator[str]:
