@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 from rove_core import __version__
-from rove_core.errors import EpisodeError, ExportError
+from rove_core.errors import EpisodeError, ExportError, RoveError, UnreachableError
 from rove_recorder.export.contents import Content, dataset_content, episode_content, reasons_against
 from rove_recorder.export.layout import plain_name
 from rove_recorder.export.manifest import ZARR, Entry, Manifest, counted, in_force
-from rove_recorder.export.plan import candidates, since_last
+from rove_recorder.export.plan import candidates, since_last, unfinished
 from rove_recorder.export.sender import Batch, Sender
 from rove_recorder.export.state import ExportState
 from rove_recorder.export.summary import Refused, Summary
@@ -72,15 +74,19 @@ def export(order: Order, target: Target, now: datetime, say: Say = lambda _: Non
     if order.kind != ZARR:
         writer(order.kind)  # one line now, not after an hour of checking
     summary = Summary(target.url, order.robot, now, order.dry_run)
-    state = ExportState(order.root if order.root.suffix != ".zarr" else order.root.parent, target.url, order.robot)
+    state = ExportState(order.root, target.url, order.robot)
+    start_s = time.monotonic()
     try:
         if not order.trust_journal:
             state.forget()
         _Run(order, target, state, summary, say).go()
-    except ConnectionError as error:
+    except UnreachableError as error:
         summary.interrupted = str(error)
+    except RoveError as error:
+        summary.interrupted = str(error)
+        raise
     finally:
-        summary.seconds = (datetime.now(UTC) - now).total_seconds()
+        summary.seconds = time.monotonic() - start_s
         if not order.dry_run:
             state.keep_summary(summary.as_json())
         state.close()
@@ -92,29 +98,42 @@ class _Run:
         self._order, self._target, self._state, self._summary, self._say = order, target, state, summary, say
         manifests, damaged = state.manifests(target, order.robot)
         summary.notes += damaged
-        self._since = since_last(manifests, order.kind, order.select) if order.since_last else None
+        # A clock that went back would hide what is new: then all is looked at.
+        since = since_last(manifests, order.kind, order.select) if order.since_last else None
+        self._since = since if since is not None and since < summary.started else None
+        # Names of manifests sort by time, and the last one counts: a clock that went back must not change that.
+        newest = max((manifest.created for manifest in manifests), default=summary.started - timedelta(seconds=1))
+        self._created = max(summary.started, newest + timedelta(seconds=1))
         self._published = in_force(manifests)
 
     def go(self) -> None:
+        if number := unfinished(self._order.root):
+            self._summary.notes.append(f"{number} unfinished: being recorded, or left behind (rove episodes recover)")
         contents = self._episodes() if self._order.kind == ZARR else self._data_set()
         if self._order.dry_run:
             for content in contents:
                 self._count(content, len(content.items), sum(item.expected.bytes for item in content.items), 0)
             return
-        batches: list[Batch] = []
+        under_way: deque[Batch] = deque()
+        entries: list[Entry] = []
         with Sender(self._target, self._state, self._order.jobs, self._order.trust_journal) as sender:
-            batches.extend(sender.send(content) for content in contents)
-            entries = [batch.content.entry for batch in batches if self._arrived(batch)]
+            for content in contents:
+                under_way.append(sender.send(content))
+                while under_way and under_way[0].done():
+                    entries += self._arrived(under_way.popleft())
+            for batch in under_way:
+                entries += self._arrived(batch)
         self._publish(entries)
 
-    def _arrived(self, batch: Batch) -> bool:
+    def _arrived(self, batch: Batch) -> list[Entry]:
+        """Its entry when all of it is there; waits for that."""
         try:
             batch.wait()
         except SourceChangedError as error:
             self._refuse(batch.content.name, [str(error)])
-            return False
+            return []
         self._count(batch.content, batch.sent, batch.sent_bytes, batch.kept)
-        return True
+        return [batch.content.entry]
 
     def _episodes(self) -> Iterator[Content]:
         order = self._order
@@ -122,7 +141,7 @@ class _Run:
             try:
                 content = episode_content(path, order.robot, self._published)
                 reasons = reasons_against(path, order.force) if content else []
-            except ConnectionError:
+            except UnreachableError:
                 raise
             except (EpisodeError, ExportError) as error:
                 self._refuse(str(path), [str(error)])
@@ -165,17 +184,18 @@ class _Run:
         # again.
         wanted = "".join([*sorted(episodes), order.format_options.model_dump_json()])
         out = work / f"{order.kind}-{hashlib.sha256(wanted.encode()).hexdigest()[:16]}"
-        rows = 0
-        if not out.exists():
+        rows = out.with_name(f"{out.name}.rows")
+        if not (out.exists() and rows.exists()):
             shutil.rmtree(work, ignore_errors=True)
             work.mkdir(parents=True)
             self._say(f"converting {len(paths)} episodes to {order.kind}")
             report = writer(order.kind)(paths, out, order.format_options)
             for line in report.lines():
                 self._say(line)
-            rows = report.rows
+            rows.write_text(str(report.rows))
         newest = max(str(open_episode(path).attrs["opened_wall"]) for path in paths)
-        return dataset_content(out, order.kind, order.robot, datetime.fromisoformat(newest), episodes, rows)
+        day = datetime.fromisoformat(newest)
+        return dataset_content(out, order.kind, order.robot, day, episodes, int(rows.read_text()))
 
     def _publish(self, entries: list[Entry]) -> None:
         if entries:
@@ -185,7 +205,7 @@ class _Run:
             manifest = Manifest(
                 robot=order.robot,
                 software=__version__,
-                created=summary.started,
+                created=self._created,
                 kind=order.kind,
                 select=order.select,
                 counts=counted(ordered),

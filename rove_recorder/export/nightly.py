@@ -63,15 +63,15 @@ def parse_time(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def units(command: Sequence[str], at: str, *, for_user: bool) -> dict[str, str]:
+def units(command: Sequence[str], at: str, run_as: str | None) -> dict[str, str]:
     """File name -> content of the service and its timer.
 
     Args:
         command: absolute path of the program, and its arguments. at: `HH:MM`, the robot's time zone.
-        for_user: a unit of a user, who has an environment of his own.
+        run_as: whose keys it uses and whose episodes it may delete; None for a unit of a user's own systemd.
     """
     hour, minute = parse_time(at)
-    environment = "" if for_user else f"EnvironmentFile=-{ENVIRONMENT_FILE}\n"
+    environment = "" if run_as is None else f"User={run_as}\nEnvironmentFile=-{ENVIRONMENT_FILE}\n"
     words = " ".join(_systemd_word(word) for word in command)
     return {
         f"{NAME}.service": _SERVICE.format(environment=environment, command=words),

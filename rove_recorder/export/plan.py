@@ -32,6 +32,11 @@ def candidates(root: Path, condition: str, since: datetime | None) -> Iterator[P
             yield path
 
 
+def unfinished(root: Path) -> int:
+    """How many episodes are being recorded, or were left behind by a recorder that died."""
+    return sum(path.name.endswith(OPEN_SUFFIX) for path in find_episodes(root))
+
+
 def since_last(manifests: Sequence[Manifest], kind: str, condition: str) -> datetime | None:
     """When the last run began that looked at the same episodes and published; None when none did."""
     alike = [manifest.created for manifest in manifests if (manifest.kind, manifest.select) == (kind, condition)]

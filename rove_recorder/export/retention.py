@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from rove_core.errors import EpisodeError, ExportError
+from rove_core.errors import EpisodeError, ExportError, UnreachableError
 from rove_recorder.check import find_episodes
 from rove_recorder.export.contents import growing_files, hashes_of, prefix_of
 from rove_recorder.export.layout import plain_name
@@ -74,7 +74,7 @@ def prune(
                     result.young += 1
                     continue
                 size = _covered(path, target, robot, published)
-            except ConnectionError:
+            except UnreachableError:
                 raise
             except (EpisodeError, ExportError) as error:
                 result.kept[str(path)] = str(error)

@@ -30,6 +30,10 @@ class Batch:
     sent_bytes: int = 0
     futures: list[Future[None]] = field(default_factory=list)
 
+    def done(self) -> bool:
+        """Whether nothing of it is on its way any more."""
+        return all(future.done() for future in self.futures)
+
     def wait(self) -> None:
         """Return when all of it is there; raises what stopped it."""
         for future in self.futures:

@@ -10,10 +10,11 @@ import threading
 from pathlib import Path
 from typing import Any, Final
 
-from rove_core.errors import ExportError
+from rove_core.errors import ExportError, UnreachableError
 from rove_recorder.export.layout import manifest_folder
 from rove_recorder.export.manifest import Manifest, parse_manifest
 from rove_recorder.export.targets import Target
+from rove_recorder.schema import SUFFIX
 from rove_recorder.storage import write_atomically
 
 FOLDER: Final = ".export"
@@ -22,10 +23,10 @@ _SUMMARY: Final = "summary.json"
 
 
 class ExportState:
-    """The folder `.export/<target>` below the episodes, held until it is closed.
+    """The folder `.export/<target>` beside the episodes, held until it is closed.
 
     Args:
-        root: the episodes' folder. url, robot: which target, and who sends to it.
+        root: the episodes' folder, or one episode. url, robot: which target, and who sends to it.
 
     Raises:
         ExportError: another export to the same target runs, or the folder cannot be written.
@@ -33,7 +34,8 @@ class ExportState:
 
     def __init__(self, root: Path, url: str, robot: str) -> None:
         name = hashlib.sha256(f"{robot}\n{url}".encode()).hexdigest()[:12]
-        self.folder = root / FOLDER / name
+        place = root.parent if root.suffix == SUFFIX else root
+        self.folder = place / FOLDER / name
         try:
             (self.folder / "manifests").mkdir(parents=True, exist_ok=True)
             self._lock = os.open(self.folder / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
@@ -86,7 +88,7 @@ class ExportState:
                 content = target.read(key)
                 found.append(parse_manifest(key, content))
                 write_atomically(kept, content)
-            except ConnectionError:
+            except UnreachableError:
                 raise
             except ExportError as error:
                 damaged.append(str(error))

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from rove_core.errors import ExportError
+from rove_core.errors import ExportError, UnreachableError
 from rove_recorder.export.contents import listed_hashes
 from rove_recorder.export.layout import manifest_folder
 from rove_recorder.export.manifest import Entry, Manifest, in_force, parse_manifest
@@ -49,7 +49,7 @@ def verify(target: Target, robot: str = "", *, hashed: bool = False, jobs: int =
     for key in keys:
         try:
             manifest = parse_manifest(key, target.read(key))
-        except ConnectionError:
+        except UnreachableError:
             raise
         except ExportError as error:
             result.problems.append(str(error))
@@ -78,7 +78,7 @@ def problems_of(target: Target, entry: Entry, hashed: bool) -> list[str]:
         return [f"{entry.path} is missing"]
     try:
         items = items_of(target, entry)
-    except ConnectionError:
+    except UnreachableError:
         raise
     except ExportError as error:
         return [str(error)]

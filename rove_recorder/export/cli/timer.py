@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from rove_core.errors import ExportError
 from rove_recorder.export.cli.arguments import Folder, Robot, To
 
 
@@ -43,7 +44,7 @@ def install_timer(
     if cron:
         typer.echo(cron_line(words, at))
         return
-    content = units(words, at, for_user=user)
+    content = units(words, at, None if user else _owner(folder))
     if only_print:
         for name, text in content.items():
             typer.echo(f"# {name}\n{text}")
@@ -53,3 +54,11 @@ def install_timer(
         typer.echo(f"wrote {path}")
     systemctl = "systemctl --user" if user else "systemctl"
     typer.echo(f"now: {systemctl} daemon-reload && {systemctl} enable --now {NAME}.timer")
+
+
+def _owner(folder: Path) -> str:
+    """Whoever records: the service needs no more rights than that."""
+    try:
+        return folder.owner()
+    except (OSError, KeyError):
+        raise ExportError(f"no folder {folder}", "give the folder that holds sessions") from None

@@ -14,7 +14,7 @@ from rove_core.errors import EpisodeError, ExportError
 from rove_core.modes import Outcome
 from rove_recorder.annotations import annotate
 from rove_recorder.export.exporter import Order, export
-from rove_recorder.export.manifest import parse_manifest
+from rove_recorder.export.manifest import in_force, parse_manifest
 from rove_recorder.export.state import ExportState
 from rove_recorder.export.summary import Summary, render
 from rove_recorder.export.targets import Target, open_target
@@ -227,3 +227,19 @@ def test_the_summary_is_kept_and_drawn(local: Target, send: Send, night: Path) -
     page = render([summary])
     assert summary.manifest in page
     assert "3</b><span>new episodes" in page
+
+
+def test_a_clock_that_went_back_hides_nothing(local: Target, send: Send, takeover_episode: Path) -> None:
+    ahead = datetime.now(UTC) + timedelta(days=1)
+    first = send(local, ahead)
+    label(takeover_episode, "failure")
+    second = send(local, datetime.now(UTC), since_last=True)
+    assert second.annotated == 1
+    assert second.manifest > first.manifest
+    manifests, _ = ExportState(takeover_episode.parent, local.url, "r1").manifests(local, "r1")
+    assert in_force(manifests)[f"{DAY}/takeover.zarr"].episode["outcome"] == "failure"
+
+
+def test_what_is_unfinished_is_counted(local: Target, send: Send, scripted: Callable[[str], object]) -> None:
+    scripted("open")
+    assert [note.startswith("1 unfinished") for note in send(local).notes] == [True]
