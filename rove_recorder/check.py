@@ -11,6 +11,7 @@ from rove_core.modes import Outcome
 from rove_recorder import array_invariants as arrays
 from rove_recorder import control_invariants as control
 from rove_recorder import hashes
+from rove_recorder.flags import flags_of
 from rove_recorder.offline_rows import compare_rows
 from rove_recorder.reader import Episode
 from rove_recorder.schema import OPEN_SUFFIX, SUFFIX
@@ -63,7 +64,7 @@ def _results(episode: Episode, checks: Iterable[Callable[[Episode], Iterator[str
             problems += check(episode)
         except EpisodeError as error:
             problems.append(str(error))
-        except (LookupError, ValueError, TypeError, ArithmeticError, MemoryError) as error:
+        except (LookupError, ValueError, TypeError, ArithmeticError, MemoryError, OSError) as error:
             name = check.__name__.strip("_")
             problems.append(f"{name} cannot be checked: {type(error).__name__}: {error}")
     return problems
@@ -143,3 +144,5 @@ def _description(episode: Episode) -> Iterator[str]:
     takeovers = len(episode.marks())
     if episode.attrs.get("takeovers") != takeovers:
         yield f"attribute takeovers is {episode.attrs.get('takeovers')}, there are {takeovers}"
+    if "flags" in episode.attrs and episode.attrs["flags"] != flags_of(episode):
+        yield "attribute flags is not what the arrays give"

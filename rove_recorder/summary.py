@@ -35,7 +35,8 @@ def _cells(fact: AttemptFacts, relative_to: Path | None) -> tuple[str, ...]:
     path = Path(fact.path)
     if relative_to is not None and path.is_relative_to(relative_to):
         path = path.relative_to(relative_to)
-    outcome = "unreadable" if fact.problem else fact.outcome + (" (recovered)" if fact.recovered else "")
+    outcome = "unreadable" if fact.problem else fact.outcome
+    outcome += "".join(f" ({word})" for word, true in (("recovered", fact.recovered), ("flagged", fact.flags)) if true)
     marks = " ".join("-" if mark is None else f"{mark:.1f}" for mark in fact.t_r)
     stages = (f"{fact.stage_seconds[name]:.1f}" for name in ("rollout", "adaptation", "recovery", "paused"))
     counts = (str(fact.rows), str(fact.frames_dropped))

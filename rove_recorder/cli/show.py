@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rove_recorder.cli.arguments import AsJson, OneEpisode
+
+if TYPE_CHECKING:
+    from rove_recorder.reader import Episode
 
 
 def register(group: typer.Typer) -> None:
@@ -48,7 +52,14 @@ def show(
 
         write_picture(opened, png)
     if as_json:
-        content = {"attributes": opened.attrs, "stages": stages, "events": opened.events()}
+        content = {
+            "attributes": opened.attrs,
+            "outcome": asdict(opened.outcome),
+            "stages": stages,
+            "marks": [None if mark is None else asdict(mark) for mark in opened.marks()],
+            "events": opened.events(),
+            "annotations": [asdict(annotation) for annotation in opened.annotations()],
+        }
         typer.echo(json.dumps(content, indent=2))
         return
     typer.echo(table([facts_of(episode)]))
@@ -58,8 +69,22 @@ def show(
         typer.echo(
             f"{stage['stage']:<11} {stage['controller']:<11} {stage['mode']:<10} {rows:<14} {stage['seconds']:.2f}"
         )
+    _what_was_said(opened)
     typer.echo("\nevents, seconds since the first row")
     start_ns = int(opened.steps["t_ros_ns"][0]) if opened.rows else 0
     for event in opened.events():
         refused = "" if event.get("accepted", True) else f" refused: {event.get('reason', '')}"
         typer.echo(f"{(event['t_ros_ns'] - start_ns) * 1e-9:8.2f}  {event['type']} ({event['device']}){refused}")
+
+
+def _what_was_said(episode: Episode) -> None:
+    """Flags, corrections and other annotations, where there are any."""
+    for flag in episode.attrs.get("flags", []):
+        typer.echo(f"\nflag {flag['code']}: {flag['detail']}")
+    annotations = episode.annotations()
+    if annotations:
+        typer.echo("\nannotations")
+    for annotation in annotations:
+        said = json.dumps(annotation.payload)
+        short = said if len(said) <= 80 else f"{said[:77]}..."
+        typer.echo(f"{annotation.name:<18} {annotation.when}  {annotation.by}: {short}")

@@ -114,3 +114,12 @@ def test_annotate_takes_a_file(takeover_episode: Path, tmp_path: Path) -> None:
     assert "review@1" in run(*arguments).output
     assert "review@2" in run(*arguments).output
     assert [said.kind for said in open_episode(takeover_episode).annotations()] == ["errors", "errors"]
+
+
+def test_show_says_what_was_corrected_and_by_whom(corrected_episode: Path) -> None:
+    output = run("show", corrected_episode).output
+    assert "outcome@1" in output
+    assert 'ann: {"value": "failure"}' in output
+    shown = json.loads(run("show", corrected_episode, "--json").output)
+    assert (shown["outcome"]["value"], shown["outcome"]["source"]) == ("failure", "outcome@1")
+    assert shown["marks"][0]["source"] == "t_r@1"
