@@ -21,6 +21,8 @@ ROOT = Path(__file__).parents[2]
 PYTHON = ROOT / ".venv-lerobot/bin/python"
 PROBE = Path(__file__).parent / "read_lerobot.py"
 CHUNK = 4
+# Grey levels, mean over an image of the scripted episodes; that of three rows earlier is .8 away.
+CODEC_LOSS = 0.7
 
 pytestmark = pytest.mark.skipif(
     not (PYTHON.parent / "lerobot-info").exists(), reason="LeRobot is not installed (Python 3.12): make test-interop"
@@ -80,7 +82,7 @@ def assert_values_are_the_rows(found: Arrays, episodes: list[Episode]) -> None:
         for at, row in zip(mine, rows, strict=True):
             image = frames[int(steps["camera_index_head"][row])]
             seen = found["observation.images.head"][at].transpose(1, 2, 0) * 255
-            assert np.abs(seen - image).mean() < 4
+            assert np.abs(seen - image).mean() < CODEC_LOSS
 
 
 def test_lerobot_reads_every_row_as_it_was_recorded(v30: Arrays, episodes: list[Episode]) -> None:

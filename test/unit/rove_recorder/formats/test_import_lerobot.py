@@ -62,7 +62,7 @@ def test_ours_to_lerobot_and_back_keeps_states_actions_and_images(bring, two_att
             ours, before = episode.frame_at(row, "head"), attempt.episode.frame_at(int(source), "head")
             assert ours is not None
             assert before is not None
-            assert np.abs(ours.astype(int) - before).mean() < 8
+            assert np.abs(ours.astype(int) - before).mean() < 2
 
 
 def test_imported_episodes_are_what_the_format_promises(bring) -> None:

@@ -71,7 +71,7 @@ def test_there_is_one_image_per_row_and_it_is_the_row_s(convert, two_attempts: l
     for image, number, row in zip(images, found["episode_index"], found["hil.row"], strict=True):
         wanted = sources[names[number]].frame_at(int(row), "head")
         assert wanted is not None
-        assert np.abs(image.astype(int) - wanted).mean() < 6
+        assert np.abs(image.astype(int) - wanted).mean() < 2
     with pytest.raises(EpisodeError, match="ends after"):
         list(video_images(video, 0.0, len(images) + 1, 30))
 
