@@ -117,7 +117,7 @@ def find_episodes(roots: Sequence[Path], outcomes: frozenset[str] = frozenset({O
         EpisodeError: there are none.
     """
     found = [path for root in roots for path in ([root] if root.suffix == ".zarr" else sorted(root.rglob("*.zarr")))]
-    chosen = [path for path in found if open_episode(path).attrs["outcome"]["value"] in outcomes]
+    chosen = [path for path in found if open_episode(path).outcome.value in outcomes]
     if not chosen:
         places = ", ".join(str(root) for root in roots)
         raise EpisodeError(f"{len(found)} episodes in {places}, none ended as {' or '.join(sorted(outcomes))}")

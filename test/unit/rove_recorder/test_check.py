@@ -19,7 +19,8 @@ from typer.testing import CliRunner
 from rove_core.modes import Mode
 from rove_recorder import cli
 from rove_recorder.annotations import annotate
-from rove_recorder.check import check_episode
+from rove_recorder.attempt_facts import facts_of
+from rove_recorder.check import check_episode, exportable
 from rove_recorder.cli.check import check_episode_at
 from rove_recorder.hashes import covered_files
 from rove_recorder.reader import open_episode
@@ -215,3 +216,32 @@ def test_recover_says_what_it_did(scripted: Callable[[str], Any]) -> None:
     folder = str(episode.writer.path.parent)
     assert "orphan.zarr: recovered" in run("recover", folder).output
     assert run("recover", folder).output == "nothing to recover\n"
+
+
+def test_an_episode_without_actions_may_lack_all_that_belongs_to_them(takeover_episode: Path) -> None:
+    """As somebody else would write a video of a person: images, times, nobody in control."""
+    path = takeover_episode / "zarr.json"
+    metadata = json.loads(path.read_text())
+    kept = {"t_mono_ns", "t_ros_ns", "mode", "control", "stage", "segment_id", "epoch", "valid"}
+    for name in ("takeovers", "t_r", "flags"):
+        metadata["attributes"].pop(name)
+    metadata["attributes"] |= {"embodiment": "human_video", "has_action": False, "joint_names": [], "joint_groups": {}}
+    metadata["attributes"] |= {"takeovers": 0, "imported": {"format": "video"}}
+    path.write_text(json.dumps(metadata))
+    for array in ("mode", "control", "stage", "valid"):
+        folder = ArrayFolder(takeover_episode / "steps" / array)
+        folder.chunk_path(0).write_bytes(bytes(folder.chunk_rows))
+    for array in (takeover_episode / "steps").iterdir():
+        if array.is_dir() and array.name not in kept and not array.name.startswith("camera_"):
+            shutil.rmtree(array)
+    for group in ("streams/joint_states", "streams/commands", "chunks"):
+        shutil.rmtree(takeover_episode / group)
+    (takeover_episode / "hashes.json").unlink()
+    episode = open_episode(takeover_episode)
+    assert check_episode(episode) == []
+    assert exportable(episode) == []
+    assert episode.frame_at(30, "head") is not None
+    assert len(episode.training_view().rows) == 0
+    assert facts_of(takeover_episode).problem == ""
+    shutil.rmtree(takeover_episode / "steps" / "epoch")
+    assert "steps has no array 'epoch'" in check_episode(open_episode(takeover_episode))
