@@ -31,8 +31,8 @@ PACKED = "packed"
 INGESTED = "manifests.txt"
 _PART = "episodes.parquet"
 
-# So many are read before their rows are written: what bounds memory, a quarter of a million rows.
-BATCH_MANIFESTS = 2500
+# So many are read before their rows are written: what bounds memory, to about half a gigabyte at 90 episodes each.
+BATCH_MANIFESTS = 500
 
 _log = logging.getLogger(__name__)
 

@@ -13,3 +13,8 @@ Catalogue = Annotated[Path, typer.Argument(help="Folder with episodes, or a cata
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 EXIT_PROBLEMS = 1  # the command did its work, and what it looked at is not sound
+
+
+def episodes(count: int) -> str:
+    """ "1 episode", "2 episodes"."""
+    return f"{count} episode" + ("" if count == 1 else "s")

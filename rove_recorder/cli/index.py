@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from rove_recorder.cli.arguments import Folder
+from rove_recorder.cli.arguments import Folder, episodes
 
 
 def register(group: typer.Typer) -> None:
@@ -22,4 +22,4 @@ def index(
     unreadable = frame.filter(frame["problem"] != "")
     for row in unreadable.iter_rows(named=True):
         typer.echo(f"{row['path']}: {row['problem']}")
-    typer.echo(f"{len(frame)} episodes, {len(unreadable)} unreadable: {folder / INDEX}")
+    typer.echo(f"{episodes(len(frame))}, {len(unreadable)} unreadable: {folder / INDEX}")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rove_recorder.cli.arguments import EXIT_PROBLEMS
+from rove_recorder.cli.arguments import EXIT_PROBLEMS, episodes
 
 
 def register(group: typer.Typer) -> None:
@@ -26,6 +26,6 @@ def ingest(
     done = ingest_target(locate(target), out)
     for line in done.damaged:
         typer.echo(line, err=True)
-    typer.echo(f"{done.manifests} new manifests with {done.rows} episodes: {out}")
+    typer.echo(f"{done.manifests} new manifests with {episodes(done.rows)}: {out}")
     if done.damaged:
         raise typer.Exit(EXIT_PROBLEMS)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rove_recorder.cli.arguments import Folder
+from rove_recorder.cli.arguments import Folder, episodes
 
 
 def register(group: typer.Typer) -> None:
@@ -27,4 +27,4 @@ def pack(
     found = select(catalogue_of(folder), where or "problem = ''")
     for name in found["path"]:
         typer.echo(pack_episode(folder / name, out))
-    typer.echo(f"{len(found)} episodes packed: {out}")
+    typer.echo(f"{episodes(len(found))} packed: {out}")

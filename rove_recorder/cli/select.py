@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rove_recorder.cli.arguments import AsJson, Catalogue
+from rove_recorder.cli.arguments import AsJson, Catalogue, episodes
 
 
 def register(group: typer.Typer) -> None:
@@ -45,4 +45,4 @@ def select(
         typer.echo(
             f"{row['path']}  {opened}  {outcome}  {row['seconds'] or 0:.1f} s  {row['takeovers'] or 0} takeovers"
         )
-    typer.echo(f"{len(found)} episodes, {(found['seconds'].sum() or 0) / 3600:.2f} h")
+    typer.echo(f"{episodes(len(found))}, {(found['seconds'].sum() or 0) / 3600:.2f} h")

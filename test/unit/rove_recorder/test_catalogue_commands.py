@@ -36,7 +36,7 @@ def session(takeover_episode: Path, failed_episode: Path) -> Path:
 def test_select_prints_lines_paths_or_json(rove: Callable[..., Result], session: Path) -> None:
     result = rove("select", session, "outcome = 'failure'")
     assert "failed.zarr  2026-05-04 12:00:00  failure" in result.output
-    assert result.output.splitlines()[-1].startswith("1 episodes, 0.00 h")
+    assert result.output.splitlines()[-1].startswith("1 episode, 0.00 h")
     assert rove("select", session, "takeovers = 1", "--paths").output.split() == [str(session / "takeover.zarr")]
     (row,) = json.loads(rove("select", session, "takeovers = 1", "--json").output)
     assert row["opened"] == "2026-05-04 12:00:00"
@@ -86,6 +86,6 @@ def test_derive_counts_and_knows_its_labels(rove: Callable[..., Result], session
 
 
 def test_pack_and_unpack(rove: Callable[..., Result], session: Path, tmp_path: Path) -> None:
-    assert "1 episodes packed" in rove("pack", session, "--out", tmp_path / "p", "--select", "takeovers = 1").output
+    assert "1 episode packed" in rove("pack", session, "--out", tmp_path / "p", "--select", "takeovers = 1").output
     result = rove("unpack", tmp_path / "p" / "takeover.zarr.zip", "--out", tmp_path / "u")
     assert result.output == f"{tmp_path / 'u' / 'takeover.zarr'}\n"
