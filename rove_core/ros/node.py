@@ -146,7 +146,7 @@ class RoveNode(LifecycleNode):
 
     def spin(self) -> None:
         """Run callbacks until `stop`."""
-        executor = _executor()
+        executor = new_executor()
         executor.add_node(self)
         try:
             while not self._stop.is_set() and rclpy.ok():
@@ -158,7 +158,8 @@ class RoveNode(LifecycleNode):
             executor.remove_node(self)
 
 
-def _executor() -> Executor:
+def new_executor() -> Executor:
+    """The cheapest executor that this ROS 2 has; call its `spin_once`."""
     # The events executor takes a third of the CPU; its spin() never fires in the Kilted wheels, spin_once does.
     try:
         from rclpy.experimental import EventsExecutor

@@ -23,6 +23,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from mcap.data_stream import ReadDataStream
+from mcap.reader import make_reader
+from mcap.records import MessageIndex
 
 import rove_core
 from rove_core.errors import RoveError
@@ -37,6 +40,10 @@ PROFILE = Path(rove_core.__file__).parent / "ros" / "fastdds_profile.xml"
 FULL_S, QUICK_S = 600.0, 20.0
 # Of raw messages, 85 MB/s: a minute is enough to know what they cost, ten would fill many a disk.
 RAW_S = 60.0
+LEROBOT_S = 60.0
+LEROBOT_WRITER = Path(__file__).with_name("lerobot_writer.py")
+# Of a record in an MCAP file: its opcode and its length.
+INDEX_HEADER_BYTES = 9
 END_S = 60.0
 # Of an attempt's beginning, which is left out of what must be there: its cameras are still being discovered.
 SETTLE_S = 1.0
@@ -51,6 +58,8 @@ def run(quick: bool) -> dict[str, Any]:
     seconds = QUICK_S if quick else FULL_S
     figures: dict[str, Any] = {"machine_cores": os.cpu_count(), "attempt_s": seconds}
     figures["recorder"] = record(1, seconds)
+    figures["raw_mcap"] = record_raw(min(seconds, RAW_S))
+    figures["lerobot"] = record_with_lerobot(min(seconds, LEROBOT_S))
     return figures
 
 
@@ -65,14 +74,9 @@ def record(attempts: int, seconds: float, samples: Path | None = None) -> dict[s
         watch = stack.enter_context(ProcessWatch(recorder.pid))
         disk = stack.enter_context(DiskWatch(session))
         stack.enter_context(ImagesRemoved(session))
-        images = stack.enter_context(Running("load", ["images", "--cameras", *CAMERAS, "--out", str(sent)]))
-        arguments = ["robot", "--attempts", str(attempts), "--seconds", str(seconds), "--out", str(sent)]
-        robot = stack.enter_context(Running("load", arguments))
-        robot.wait(attempts * (seconds + END_S))
-        images.end()
+        opened = _load(stack, sent, attempts, seconds)
         recorder.end()
         episodes = [open_episode(path) for path in sorted(session.glob("*.zarr"))]
-        opened = np.load(sent)["open_ns"]
         if len(episodes) != len(opened):
             raise RoveError(f"{len(episodes)} episodes of {len(opened)} attempts in {session}")
         checked = [_missing(episode, sent, begin, end) for episode, (begin, end) in zip(episodes, opened, strict=True)]
@@ -88,6 +92,76 @@ def record(attempts: int, seconds: float, samples: Path | None = None) -> dict[s
             **{name: sum(found[name] for found in checked) for name in checked[0]},
             "episode_mb_per_s": round(size / 1e6 / (attempts * seconds), 2),
         }
+
+
+def record_raw(seconds: float) -> dict[str, Any]:
+    """The same topics, written as they are by mcap's writer in Python."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rove-bench-")))
+        path, sent = folder / "raw.mcap", folder / "sent.npz"
+        writer = stack.enter_context(Running("raw_recorder", [str(path), *CAMERAS]))
+        watch = stack.enter_context(ProcessWatch(writer.pid))
+        opened = _load(stack, sent, 1, seconds)
+        writer.end()
+        begin, end = (int(moment) for moment in opened[0])
+        robot, images = np.load(sent), np.load(sent.with_suffix(".images.npz"))
+        counts = _counts(path, begin + int(SETTLE_S * 1e9), end)
+        frames = sum(len(_within(images[camera], begin, end)) for camera in CAMERAS)
+        return {
+            "seconds": seconds,
+            "cpu_share": round(watch.cpu_share(begin, end), 3),
+            **watch.memory(begin, end),
+            "frames_sent": frames,
+            "frames_written": sum(count for topic, count in counts.items() if topic.startswith("/camera/")),
+            "ticks_sent": len(_within(robot["sent_ns"], begin, end)),
+            "commands_written": counts.get("/rove/command_trace", 0),
+            "mb_per_s": round(path.stat().st_size / 1e6 / (seconds + 2 * SETTLE_S), 1),
+        }
+
+
+def _counts(path: Path, begin_ns: int, end_ns: int) -> dict[str, int]:
+    """Messages per topic that were received in a time, from the file's own indices: images are not read."""
+    with path.open("rb") as file:
+        summary = make_reader(file).get_summary()
+        if summary is None:
+            raise RoveError(f"{path} was not finished")
+        counts: dict[str, int] = {}
+        for chunk in summary.chunk_indexes:
+            for channel, offset in chunk.message_index_offsets.items():
+                file.seek(offset + INDEX_HEADER_BYTES)
+                index = MessageIndex.read(ReadDataStream(file))
+                topic = summary.channels[channel].topic
+                counts[topic] = counts.get(topic, 0) + sum(begin_ns < stamp < end_ns for stamp, _ in index.records)
+    return counts
+
+
+def record_with_lerobot(seconds: float) -> dict[str, Any]:
+    """LeRobot's writer with streaming video, fed directly; why not, where it is not installed."""
+    python = Path(os.environ.get("ROVE_LEROBOT_PYTHON", ".venv-lerobot/bin/python")).absolute()
+    if not python.is_file():
+        return {"not_measured": f"no {python}: make lerobot, or set ROVE_LEROBOT_PYTHON"}
+    from rove_recorder.ros.load import pictures
+
+    with tempfile.TemporaryDirectory(prefix="rove-bench-") as folder:
+        images = Path(folder, "images.npy")
+        np.save(images, np.stack(pictures(0)))
+        argv = [str(python), str(LEROBOT_WRITER), str(Path(folder, "dataset")), str(images), str(seconds)]
+        environment = {**os.environ, "HF_HUB_OFFLINE": "1", "SVT_LOG": "1"}
+        done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        return {"not_measured": (done.stderr.strip().splitlines() or ["it failed without a word"])[-1]}
+    return {"seconds": seconds, **json.loads(done.stdout.splitlines()[-1])}
+
+
+def _load(stack: ExitStack, sent: Path, attempts: int, seconds: float) -> npt.NDArray[np.int64]:
+    """Play the robot to its end; when each attempt began and ended [ns, ROS clock]."""
+    images = stack.enter_context(Running("load", ["images", "--cameras", *CAMERAS, "--out", str(sent)]))
+    arguments = ["robot", "--attempts", str(attempts), "--seconds", str(seconds), "--out", str(sent)]
+    robot = stack.enter_context(Running("load", arguments))
+    robot.wait(attempts * (seconds + END_S))
+    images.end()
+    opened: npt.NDArray[np.int64] = np.load(sent)["open_ns"]
+    return opened
 
 
 def _missing(episode: Episode, sent: Path, begin_ns: int, end_ns: int) -> dict[str, int]:

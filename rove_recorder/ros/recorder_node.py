@@ -108,7 +108,7 @@ class RecorderNode(RoveNode):
                 self._bad_messages += 1
                 self.get_logger().error(f"{topic}: {error}", throttle_duration_sec=COMPLAINT_PERIOD_S)
 
-        qos = _patient(qos, IMAGE_QUEUE_DEPTH if kind in (Image, CompressedImage) else QUEUE_DEPTH)
+        qos = patient(qos, IMAGE_QUEUE_DEPTH if kind in (Image, CompressedImage) else QUEUE_DEPTH)
         raw_log = self._raw_log
         if raw_log is None or topic not in raw_log.topics:
             self.create_subscription(kind, topic, checked, qos)
@@ -203,7 +203,7 @@ class RecorderNode(RoveNode):
         return OK, status.state.name.lower(), values
 
 
-def _patient(qos: rclpy.qos.QoSProfile, depth: int) -> rclpy.qos.QoSProfile:
+def patient(qos: rclpy.qos.QoSProfile, depth: int) -> rclpy.qos.QoSProfile:
     """The topic's quality of service with a longer queue: here every message counts, not the newest."""
     # Whoever listens to a topic may queue as much as it likes; a shorter queue loses messages on a busy computer.
     deep = copy(qos)
