@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rove_core.modes import Mode
-from rove_recorder.annotation_kinds import T_R_PROPOSAL, Proposal
+from rove_recorder.annotation_kinds import T_R, T_R_PROPOSAL, Proposal
 from rove_recorder.annotations import Annotation, annotate, in_force
 from rove_recorder.reader import Episode
 
@@ -82,10 +82,13 @@ def takeover_motions(episode: Episode) -> Iterator[TakeoverMotion]:
     arms, fingers = _joints(episode)
     steps = episode.steps
     asked = np.asarray(steps["command_operator"], np.float64)
+    said = in_force(episode.annotations()).get(T_R)
+    spoken_of = {mark["epoch"] for mark in said.payload["marks"]} if said else set()
     for mark, (takeover, epoch, start, end) in zip(episode.marks(), _takeovers(episode), strict=True):
         rows = slice(start, end)
+        marked = mark is not None or epoch in spoken_of
         yield TakeoverMotion(
-            takeover, epoch, steps["t_ros_ns"][rows], asked[rows][:, arms], asked[rows][:, fingers], mark is not None
+            takeover, epoch, steps["t_ros_ns"][rows], asked[rows][:, arms], asked[rows][:, fingers], marked
         )
 
 

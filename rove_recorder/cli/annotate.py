@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from rove_core.errors import EpisodeError
-from rove_recorder.cli.arguments import Folder
+from rove_recorder.cli.arguments import EXIT_PROBLEMS, Folder, episodes
 
 TOOL = "rove episodes annotate"
 
@@ -55,14 +55,21 @@ def _propose(folder: Path, by: str, now: datetime) -> None:
     from rove_recorder.progress_proposal import annotate_proposals
     from rove_recorder.reader import open_episode
 
-    added = 0
+    added, failed = 0, False
     for path in find_episodes(folder):
-        episode = open_episode(path)
-        said = annotate_proposals(episode, by or "rove", now, TOOL) if episode.finished else None
+        try:
+            episode = open_episode(path)
+            said = annotate_proposals(episode, by or "rove", now, TOOL) if episode.finished else None
+        except EpisodeError as error:
+            typer.echo(f"{path}: {error}", err=True)
+            failed = True
+            continue
         if said is not None:
             added += 1
             typer.echo(f"{path}: {said.name}: {len(said.payload['proposals'])} proposed")
-    typer.echo(f"proposals added to {added} episodes")
+    typer.echo(f"proposals added to {episodes(added)}")
+    if failed:
+        raise typer.Exit(EXIT_PROBLEMS)
 
 
 def _read(content: Path) -> object:

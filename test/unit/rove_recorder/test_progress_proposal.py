@@ -12,8 +12,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer import Typer
+from typer.testing import CliRunner
 
 from rove_core.modes import Mode
+from rove_recorder import cli
+from rove_recorder.annotations import annotate
 from rove_recorder.progress_evaluation import (
     KnownTakeover,
     cross_fitted,
@@ -125,6 +129,25 @@ def test_proposals_are_added_once_and_used_only_when_asked_for(unmarked: Path) -
 
 def test_nothing_is_proposed_where_progress_was_marked(takeover_episode: Path) -> None:
     assert annotate_proposals(open_episode(takeover_episode), "rove", WHEN, "test") is None
+
+
+def test_nothing_is_proposed_where_somebody_said_that_there_was_no_progress(unmarked: Path) -> None:
+    episode = open_episode(unmarked)
+    none = {"marks": [{"takeover": 0, "epoch": 0, "t_ros_ns": None}]}
+    annotate(unmarked, "t_r", "t_r", none, by="ann", when=WHEN, tool="test")
+    assert annotate_proposals(episode, "rove", WHEN, "test") is None
+
+
+def test_the_command_proposes_for_a_session_and_goes_on_after_a_damaged_episode(unmarked: Path) -> None:
+    damaged = unmarked.with_name("damaged.zarr")
+    damaged.mkdir()
+    app = Typer()
+    app.callback()(lambda: None)
+    cli.register(app)
+    result = CliRunner().invoke(app, ["episodes", "annotate", "--propose", str(unmarked.parent)])
+    assert result.exit_code == 1
+    assert f"{damaged}: cannot read" in result.output
+    assert "proposals added to 1 episode\n" in result.output
 
 
 def test_takeovers_with_a_known_end_are_found_by_their_ground_truth(unmarked: Path) -> None:
