@@ -5,18 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import zipfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from rove_core.errors import EpisodeError, ExportError
 from rove_recorder.catalogue import row_of
-from rove_recorder.export.layout import dataset_prefix, episode_prefix
-from rove_recorder.export.manifest import Entry, annotation_entries
-from rove_recorder.export.targets import Item
+from rove_recorder.export.layout import dataset_prefix, episode_prefix, packed_key, packed_prefix
+from rove_recorder.export.manifest import Entry, FileEntry, annotation_entries
+from rove_recorder.export.targets import Item, SourceChangedError
 from rove_recorder.hashes import (
+    ALGORITHM,
     GROWING,
     HASHES,
     EpisodeHashes,
@@ -27,6 +29,7 @@ from rove_recorder.hashes import (
     of_files,
     read_hashes,
 )
+from rove_recorder.packing import pack
 from rove_recorder.reader import Episode, open_episode
 from rove_recorder.storage import METADATA, PARTIAL
 
@@ -40,11 +43,13 @@ class Content:
 
     Attributes:
         name: for people. entry: for the manifest. items: its files, those that are already there included.
+        scratch: a file that was made to be sent, and is of no use afterwards.
     """
 
     name: str
     entry: Entry
     items: tuple[Item, ...]
+    scratch: Path | None = None
 
 
 def reasons_against(path: Path, force: bool) -> list[str]:
@@ -74,7 +79,8 @@ def episode_content(path: Path, robot: str, published: Mapping[str, Entry]) -> C
     """
     episode = open_episode(path)
     prefix = prefix_of(episode, robot)
-    known = published.get(prefix)
+    known = published_as(prefix, published)
+    prefix = known.path if known else prefix
     growing = growing_files(path)
     hashes = hashes_of(path)
     _check_names([*hashes.files, *growing], path)
@@ -99,9 +105,44 @@ def episode_content(path: Path, robot: str, published: Mapping[str, Entry]) -> C
         bytes=hashes.bytes,
         new=known is None,
         annotations={**(known.annotations if known else {}), **annotation_entries(growing)},
+        packed=known.packed if known else None,
         episode=_row(episode),
     )
     return Content(str(path), entry, tuple(items))
+
+
+def packed_content(content: Content, path: Path, work: Path) -> Content:
+    """An episode that the target lacks as one zip file. Annotations are beside it too: more of them may come.
+
+    Args:
+        content: of the episode at `path`. work: where the zip is made.
+
+    Raises:
+        EpisodeError: it cannot be packed.
+        SourceChangedError: what was packed is not what its hashes say.
+    """
+    packed = pack(path, work)
+    with zipfile.ZipFile(packed) as archive:
+        for name, expected in hashes_of(path).files.items():
+            with archive.open(name) as member:
+                found = hashlib.file_digest(member, ALGORITHM)  # type: ignore[arg-type]  # a BufferedIOBase, typed as IO
+                if found.hexdigest() != expected.sha256:
+                    raise SourceChangedError(f"{path / name} was changed after the episode was recorded")
+    file, old, prefix = hash_file(packed), content.entry.path, packed_prefix(content.entry.path)
+    loose = [replace(item, key=f"{prefix}{item.key.removeprefix(old)}") for item in content.items]
+    items = (Item(packed_key(prefix), file, packed), *(item for item in loose if is_loose(item.key)))
+    whole = FileEntry(bytes=file.bytes, sha256=file.sha256)
+    return Content(content.name, content.entry.model_copy(update={"path": prefix, "packed": whole}), items, packed)
+
+
+def is_loose(name: str) -> bool:
+    """Whether a file lies beside a packed episode: annotations do, `<set>@<n>`."""
+    return "@" in name
+
+
+def published_as(prefix: str, published: Mapping[str, Entry]) -> Entry | None:
+    """The entry of an episode, which may lie there as a folder or packed."""
+    return published.get(prefix) or published.get(packed_prefix(prefix))
 
 
 def dataset_content(path: Path, kind: str, robot: str, day: datetime, sources: Iterable[str], rows: int) -> Content:

@@ -14,7 +14,13 @@ from typing import Final
 
 from rove_core import __version__
 from rove_core.errors import EpisodeError, ExportError, RoveError, UnreachableError
-from rove_recorder.export.contents import Content, dataset_content, episode_content, reasons_against
+from rove_recorder.export.contents import (
+    Content,
+    dataset_content,
+    episode_content,
+    packed_content,
+    reasons_against,
+)
 from rove_recorder.export.layout import plain_name
 from rove_recorder.export.manifest import ZARR, Entry, Manifest, counted, in_force
 from rove_recorder.export.plan import candidates, since_last, unfinished
@@ -37,7 +43,8 @@ class Order:
     Attributes:
         root: folder with episodes. robot: this machine's name at the target. kind: "zarr" or a format of
             rove_recorder.formats. select: SQL condition. since_last: only what is newer than the last manifest.
-        force: flagged episodes too. trust_journal: see Sender. dry_run: send nothing.
+        packed: new episodes as one zip file each. force: flagged episodes too. trust_journal: see Sender.
+        dry_run: send nothing.
     """
 
     root: Path
@@ -45,6 +52,7 @@ class Order:
     kind: str = ZARR
     select: str = ""
     since_last: bool = False
+    packed: bool = False
     force: bool = False
     trust_journal: bool = True
     dry_run: bool = False
@@ -119,8 +127,11 @@ class _Run:
         with Sender(self._target, self._state, self._order.jobs, self._order.trust_journal) as sender:
             for content in contents:
                 under_way.append(sender.send(content))
-                while under_way and under_way[0].done():
+                # Packed episodes wait on the disk: no more of them than are being sent.
+                crowded = self._order.packed and len(under_way) > self._order.jobs
+                while under_way and (crowded or under_way[0].done()):
                     entries += self._arrived(under_way.popleft())
+                    crowded = False
             for batch in under_way:
                 entries += self._arrived(batch)
         self._publish(entries)
@@ -132,6 +143,8 @@ class _Run:
         except SourceChangedError as error:
             self._refuse(batch.content.name, [str(error)])
             return []
+        if batch.content.scratch is not None:
+            batch.content.scratch.unlink()
         self._count(batch.content, batch.sent, batch.sent_bytes, batch.kept)
         return [batch.content.entry]
 
@@ -150,8 +163,16 @@ class _Run:
                 self._summary.already_there += 1
             elif reasons:
                 self._refuse(str(path), reasons)
+            elif order.packed and content.entry.new and not order.dry_run:
+                yield from self._packed(content, path)
             else:
                 yield content
+
+    def _packed(self, content: Content, path: Path) -> Iterator[Content]:
+        try:
+            yield packed_content(content, path, self._state.folder / "work")
+        except (EpisodeError, SourceChangedError) as error:
+            self._refuse(str(path), [str(error)])
 
     def _data_set(self) -> Iterator[Content]:
         """The episodes that are in no data set of this format yet, as one more of them."""

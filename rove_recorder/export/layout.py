@@ -10,10 +10,12 @@ from datetime import UTC, datetime
 from typing import Final
 
 from rove_core.errors import ExportError
+from rove_recorder.packing import PACKED_SUFFIX
 from rove_recorder.schema import SUFFIX
 
 MANIFESTS: Final = "manifests"
 DATASETS: Final = "datasets"
+PACKED_FOLDER: Final = ".packed"
 
 # Names of files that are still being sent start with a dot and end like this, so that nobody takes them for whole.
 PART_SUFFIX: Final = ".part"
@@ -43,6 +45,17 @@ def episode_prefix(robot: str, opened: datetime, session: str, episode: str) -> 
     """Folder of an episode; `opened` is when the attempt began, `episode` the name of its folder without `.zarr`."""
     day = opened.astimezone(UTC).strftime("%Y-%m-%d")
     return f"{robot}/{day}/{plain_name(session, 'session')}/{plain_name(episode, 'episode')}{SUFFIX}"
+
+
+def packed_prefix(prefix: str) -> str:
+    """Folder of an episode that is one zip file there; beside it lie annotations that were made later."""
+    return f"{prefix.removesuffix(SUFFIX)}{PACKED_FOLDER}"
+
+
+def packed_key(prefix: str) -> str:
+    """The zip file in such a folder."""
+    name = prefix.rpartition("/")[2].removesuffix(PACKED_FOLDER)
+    return f"{prefix}/{name}{PACKED_SUFFIX}"
 
 
 def dataset_prefix(robot: str, kind: str, day: datetime, sha256: str) -> str:

@@ -43,6 +43,7 @@ class Entry(_Part):
         files, bytes: how many they are.
         new: they came with this manifest; false when an earlier one brought them and only annotations came.
         annotations: files below `annotations/` and `derived/` that are at the target, by path in the episode.
+        packed: of an episode that lies there as one zip file: size and hash of that.
         episode: row of the catalogue, with the annotations in force; empty for a data set.
         sources: of a data set, the hashes of the episodes in it.
     """
@@ -55,6 +56,7 @@ class Entry(_Part):
     bytes: int = Field(ge=0)
     new: bool = True
     annotations: dict[str, FileEntry] = Field(default_factory=dict)
+    packed: FileEntry | None = None
     episode: dict[str, Any] = Field(default_factory=dict)
     sources: tuple[str, ...] = ()
 

@@ -11,11 +11,12 @@ from typing import Any, Final
 
 from rove_core.errors import EpisodeError, ExportError, UnreachableError
 from rove_recorder.check import find_episodes
-from rove_recorder.export.contents import growing_files, hashes_of, prefix_of
-from rove_recorder.export.layout import plain_name
+from rove_recorder.export.contents import growing_files, hashes_of, is_loose, prefix_of, published_as
+from rove_recorder.export.layout import packed_key, plain_name
 from rove_recorder.export.manifest import Entry, annotation_entries, in_force
 from rove_recorder.export.state import ExportState
 from rove_recorder.export.targets import Item, Target
+from rove_recorder.hashes import FileHash
 from rove_recorder.reader import open_episode
 from rove_recorder.schema import OPEN_SUFFIX
 
@@ -101,8 +102,7 @@ def _closed(path: Path) -> datetime:
 
 def _covered(path: Path, target: Target, robot: str, published: dict[str, Entry]) -> int:
     """Bytes of the episode, when all of it is at the target; raises why it is not."""
-    prefix = prefix_of(open_episode(path), robot)
-    entry = published.get(prefix)
+    entry = published_as(prefix_of(open_episode(path), robot), published)
     if entry is None:
         raise ExportError("no manifest at the target names it")
     hashes, growing = hashes_of(path), growing_files(path)
@@ -112,7 +112,10 @@ def _covered(path: Path, target: Target, robot: str, published: dict[str, Entry]
     late = [name for name, file in annotations.items() if entry.annotations.get(name) != file]
     if late:
         raise ExportError(f"{late[0]} was not exported yet")
-    items = [Item(f"{prefix}/{name}", file, path / name) for name, file in {**hashes.files, **growing}.items()]
+    items = [Item(f"{entry.path}/{name}", file, path / name) for name, file in {**hashes.files, **growing}.items()]
+    if entry.packed is not None:
+        whole = FileHash(entry.packed.bytes, entry.packed.sha256)
+        items = [Item(packed_key(entry.path), whole), *(item for item in items if is_loose(item.key))]
     missing = {item.key for item in items} - target.held(items)
     if missing:
         raise ExportError(f"the target does not hold {min(missing)} any more, or not as it was sent")

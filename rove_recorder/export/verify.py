@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rove_core.errors import ExportError, UnreachableError
-from rove_recorder.export.contents import listed_hashes
-from rove_recorder.export.layout import manifest_folder
+from rove_recorder.export.contents import is_loose, listed_hashes
+from rove_recorder.export.layout import manifest_folder, packed_key
 from rove_recorder.export.manifest import Entry, Manifest, in_force, parse_manifest
 from rove_recorder.export.targets import Item, Target
 from rove_recorder.hashes import GROWING, HASHES, FileHash
@@ -88,14 +88,19 @@ def problems_of(target: Target, entry: Entry, hashed: bool) -> list[str]:
 def items_of(target: Target, entry: Entry) -> list[Item]:
     """Every file that an entry promises, by the `hashes.json` at the target, which must be the manifest's.
 
+    Of a packed episode the zip file, whose hash stands in the manifest.
+
     Raises:
         ExportError: it is missing, damaged, or another one.
     """
+    annotations = {name: FileHash(file.bytes, file.sha256) for name, file in entry.annotations.items()}
+    if entry.packed is not None:
+        whole = Item(packed_key(entry.path), FileHash(entry.packed.bytes, entry.packed.sha256))
+        return [whole, *(Item(f"{entry.path}/{name}", file) for name, file in annotations.items() if is_loose(name))]
     key = f"{entry.path}/{HASHES}"
     hashes = listed_hashes(target.read(key), key)
     if hashes.sha256 != entry.sha256:
         raise ExportError(f"{key} is not the one that the manifest names")
-    annotations = {name: FileHash(file.bytes, file.sha256) for name, file in entry.annotations.items()}
     return [Item(f"{entry.path}/{name}", file) for name, file in {**hashes.files, **annotations}.items()]
 
 

@@ -49,6 +49,9 @@ def send(
             help="Go on where an earlier run was cut; --no-resume: the target hashes everything that it has anew.",
         ),
     ] = True,
+    packed: Annotated[
+        bool, typer.Option("--packed", help="New episodes as one zip file each: for buckets, which count objects.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Flagged episodes too; never unlabelled or damaged.")] = False,
     jobs: Jobs = 4,
     keep_days: Annotated[
@@ -70,7 +73,21 @@ def send(
     from rove_recorder.export.targets import open_target
     from rove_recorder.formats.options import parse_options
 
-    order = Order(folder, robot, kind, select, since_last, force, resume, dry_run, jobs, parse_options(option or []))
+    if packed and kind != "zarr":
+        raise typer.BadParameter("only episodes as they are can be packed", param_hint="--packed")
+    order = Order(
+        root=folder,
+        robot=robot,
+        kind=kind,
+        select=select,
+        since_last=since_last,
+        packed=packed,
+        force=force,
+        trust_journal=resume,
+        dry_run=dry_run,
+        jobs=jobs,
+        format_options=parse_options(option or []),
+    )
 
     def say(line: str) -> None:
         typer.echo(line, err=as_json)
