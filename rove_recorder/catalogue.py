@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rove_core.errors import EpisodeError, nearest
+from rove_recorder.annotations import FOLDER as ANNOTATIONS
 from rove_recorder.attempt_facts import facts_of
 from rove_recorder.check import find_episodes
 from rove_recorder.hashes import HASHES, covered_files, read_hashes
@@ -204,14 +205,15 @@ def open_catalogue(place: Path) -> pl.DataFrame | pl.LazyFrame:
 def _stamp(folder: Path) -> str:
     """Changes when an episode does: its attributes, its hashes, or which annotations there are."""
     parts = []
-    for name in (METADATA, HASHES, "annotations"):
+    for name in (METADATA, HASHES):
         try:
             found = (folder / name).stat()
         except OSError:
             parts.append("-")
         else:
             parts.append(f"{found.st_mtime_ns}:{found.st_size}:{found.st_ino}")
-    return " ".join(parts)
+    # By name: they are never changed, and times of folders are too coarse for two in the same moment.
+    return " ".join([*parts, *sorted(path.name for path in (folder / ANNOTATIONS).glob("[!.]*@*"))])
 
 
 def _row_at(path: Path) -> dict[str, Any]:

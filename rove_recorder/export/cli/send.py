@@ -32,7 +32,10 @@ def send(
     to: To,
     robot: Robot,
     kind: Annotated[
-        str, typer.Option("--format", help="zarr: the episodes as they are; lerobot or replay_buffer: converted.")
+        str,
+        typer.Option(
+            "--format", help="zarr: the episodes as they are; packed: one file each; lerobot, replay_buffer: converted."
+        ),
     ] = "zarr",
     option: Annotated[
         list[str] | None, typer.Option("--option", help="NAME=VALUE for the format; may be repeated.")

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rove_core.modes import Mode, Outcome, Source, Stage
 from rove_recorder.reader import open_episode
@@ -83,6 +85,23 @@ def test_without_a_verdict_there_is_no_return(outcome: Outcome) -> None:
     assert np.isnan(found["return_to_go"]).all()
     assert found["steps_left"].tolist() == [2, 1, 0]
     assert (found["verdict"] == -1).all()
+
+
+@settings(deadline=None)
+@given(st.text("par.", max_size=40), st.sampled_from(Outcome), st.booleans())
+def test_returns_are_sums_of_rewards_and_only_moved_rows_have_labels(
+    letters: str, outcome: Outcome, ended: bool
+) -> None:
+    found = labels(letters, outcome, ReturnsConfig(mark_ends_return=ended))
+    moved = np.array([letter != "." for letter in letters], bool)
+    assert np.array_equal(found["steps_left"] >= 0, moved)
+    assert found["steps_left"][moved].tolist() == list(range(int(moved.sum())))[::-1]
+    assert not (found["stage_weight"][~moved] > 0).any()
+    assert (found["verdict"][np.array([letter != "p" for letter in letters], bool)] == -1).all()
+    reward, to_go = found["reward"][moved].astype(float), found["return_to_go"][moved].astype(float)
+    for row in range(len(reward)):
+        later = 0.0 if row + 1 == len(reward) or (ended and reward[row] == -500) else to_go[row + 1]
+        assert to_go[row] == pytest.approx(reward[row] + later, nan_ok=True)
 
 
 @pytest.mark.parametrize("letters", ["", "...", "."])
