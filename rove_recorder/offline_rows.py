@@ -57,47 +57,54 @@ def rows_from_streams(
     chunks = episode.chunks
     for number, index in zip(chunks["chunk_id"].tolist(), chunks["policy_index"].tolist(), strict=True):
         resampler.chunk(number, index)
-    stamps = joints["t_ros_ns"]
-    captures = {camera: episode.frames(camera).capture_ns for camera in episode.cameras}
-    fed, fed_frames = 0, dict.fromkeys(captures, 0)
+    samples = _joint_samples(joints)
+    sample = next(samples, None)
+    captures = {camera: episode.frames(camera).capture_ns.tolist() for camera in episode.cameras}
+    fed = dict.fromkeys(captures, 0)
     for index, command in enumerate(_commands(episode)):
         until_ns = command.t_ros_ns + AHEAD_NS
-        while fed < len(stamps) and stamps[fed] <= until_ns:
-            resampler.joint_state(_joint_sample(joints, fed))
-            fed += 1
+        while sample is not None and sample.t_ros_ns <= until_ns:
+            resampler.joint_state(sample)
+            sample = next(samples, None)
         for camera, times in captures.items():
-            while fed_frames[camera] < len(times) and times[fed_frames[camera]] <= until_ns:
-                resampler.frame(camera, int(times[fed_frames[camera]]), fed_frames[camera])
-                fed_frames[camera] += 1
+            while fed[camera] < len(times) and times[fed[camera]] <= until_ns:
+                resampler.frame(camera, times[fed[camera]], fed[camera])
+                fed[camera] += 1
         yield from resampler.command(index, command)
     yield from resampler.finish()
 
 
-def _joint_sample(joints: ArrayGroup, index: int) -> JointSample:
-    t_ros_ns, receive_ns = int(joints["t_ros_ns"][index]), int(joints["receive_ns"][index])
-    return JointSample(t_ros_ns, receive_ns, joints["position"][index], joints["velocity"][index])
+def _joint_samples(joints: ArrayGroup) -> Iterator[JointSample]:
+    for start in range(0, joints.records, BATCH):
+        stop = min(start + BATCH, joints.records)
+        stamps = (joints.rows_of(name, start, stop).tolist() for name in ("t_ros_ns", "receive_ns"))
+        values = (joints.rows_of(name, start, stop) for name in ("position", "velocity"))
+        yield from map(JointSample, *stamps, *values)
 
 
 def _commands(episode: Episode) -> Iterator[CommandSample]:
     """The stream of commands as the recorder got it."""
-    group = episode.streams["commands"]
+    group, episode_id = episode.streams["commands"], episode.episode_id
     for start in range(0, group.records, BATCH):
-        stop = min(start + BATCH, group.records)
-        batch = {name: group.rows_of(name, start, stop) for name in group}
-        said = {name: np.asarray(np.isfinite(batch[name]).any(axis=1)) for name in ("policy", "operator")}
+        batch = {name: group.rows_of(name, start, min(start + BATCH, group.records)) for name in group}
+        # Python's own numbers, converted together: one by one would take most of the time.
+        plain = {name: values.tolist() for name, values in batch.items() if values.ndim == 1}
+        said: dict[str, list[bool]] = {
+            name: np.asarray(np.isfinite(batch[name]).any(axis=1)).tolist() for name in ("policy", "operator")
+        }
         shares = batch.get("operator_authority")
-        for row in range(stop - start):
+        for row, (t_mono_ns, t_ros_ns) in enumerate(zip(plain["t_mono_ns"], plain["t_ros_ns"], strict=True)):
             yield CommandSample(
-                t_mono_ns=int(batch["t_mono_ns"][row]),
-                t_ros_ns=int(batch["t_ros_ns"][row]),
-                tick=int(batch["tick"][row]),
-                source=int(batch["source"][row]),
-                mode=int(batch["mode"][row]),
-                stage=int(batch["stage"][row]),
-                epoch=int(batch["epoch"][row]),
-                episode_id=episode.episode_id,
-                chunk_id=int(batch["chunk_id"][row]),
-                chunk_step=int(batch["chunk_step"][row]),
+                t_mono_ns=t_mono_ns,
+                t_ros_ns=t_ros_ns,
+                tick=plain["tick"][row],
+                source=plain["source"][row],
+                mode=plain["mode"][row],
+                stage=plain["stage"][row],
+                epoch=plain["epoch"][row],
+                episode_id=episode_id,
+                chunk_id=plain["chunk_id"][row],
+                chunk_step=plain["chunk_step"][row],
                 target=batch["target"][row],
                 sent=batch["sent"][row],
                 limited=batch["limited"][row],
