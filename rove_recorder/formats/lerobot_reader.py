@@ -161,7 +161,7 @@ def _values(column: pa.ChunkedArray) -> Any:
     if pa.types.is_struct(values.type):
         return [row["bytes"] for row in values.to_pylist()]
     if pa.types.is_list(values.type) or pa.types.is_fixed_size_list(values.type):
-        return np.array(values.to_pylist())
+        return values.flatten().to_numpy(zero_copy_only=False).reshape(len(values), -1)
     return values.to_numpy(zero_copy_only=False)
 
 

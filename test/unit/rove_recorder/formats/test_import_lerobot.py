@@ -10,10 +10,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import typer
+from typer.testing import CliRunner
 
-from rove_core.errors import EpisodeError
+from rove_core.errors import ConfigError, EpisodeError
 from rove_core.modes import Outcome, Source
 from rove_recorder.check import check_episode
+from rove_recorder.cli import register
 from rove_recorder.formats.import_lerobot import LeRobotImport, import_lerobot
 from rove_recorder.formats.options import Options
 from rove_recorder.formats.parts import Attempt, parts_of
@@ -181,3 +184,16 @@ def test_a_folder_that_is_no_dataset_says_what_is_wanted(tmp_path: Path) -> None
     with pytest.raises(EpisodeError, match="no LeRobot dataset") as error:
         import_lerobot(tmp_path, tmp_path / "s", "iron_r01", LeRobotImport(), NOW, lambda _: None)
     assert "meta/info.json" in error.value.hint
+
+
+def test_the_command_says_what_it_wrote(dataset: Path, tmp_path: Path) -> None:
+    app = typer.Typer()
+    register(app)
+    command = ["episodes", "import", "lerobot", str(dataset), "--to", str(tmp_path / "session")]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    assert "out_000003.zarr" in done.output
+    assert "4 episodes imported" in done.output
+    wrong = CliRunner().invoke(app, [*command, "--joint", "pan"])
+    assert isinstance(wrong.exception, ConfigError)
+    assert "'pan' is not THEIRS=OURS" in str(wrong.exception)
