@@ -13,7 +13,8 @@ from typing import Any
 
 from rove_core.errors import RecordingError, RoveError
 from rove_core.joint_space import JointSpace
-from rove_core.modes import OUTCOME_OF_EVENT, Event, Mode, Outcome
+from rove_core.modes import Mode, Outcome
+from rove_recorder.attempt_rules import belongs, ending_of, mode_event, part_id
 from rove_recorder.disk_space import DiskSpace
 from rove_recorder.disk_sync import DiskSync
 from rove_recorder.episode import DEVICE, Ending, EpisodeRecorder
@@ -23,7 +24,6 @@ from rove_recorder.quality import LITTLE_DISK_MINUTES, QualityMeter
 from rove_recorder.raw_log import RawLog, complete
 from rove_recorder.records import (
     CameraModel,
-    ChunkSample,
     CommandSample,
     EpisodeInfo,
     EventSample,
@@ -194,7 +194,7 @@ class Recorder:
         self._open(episode.writer.info, command.epoch)
         if self._episode is not None and self._last_mode is not None:
             self._episode.feed(event)
-            self._episode.feed(_mode_event(self._last_mode, command.t_mono_ns, command.t_ros_ns))
+            self._episode.feed(mode_event(self._last_mode, command.t_mono_ns, command.t_ros_ns))
 
     def _comes_after(self, record: Record) -> bool:
         """Whether an image shows what came after the attempt that is being closed: the next scene, often."""
@@ -213,9 +213,9 @@ class Recorder:
             self._open(mode.info, mode.epoch)
         if self._episode is None:
             return
-        self._episode.feed(_mode_event(mode, mode.t_mono_ns, mode.t_ros_ns))
+        self._episode.feed(mode_event(mode, mode.t_mono_ns, mode.t_ros_ns))
         if (idle or not episode_id) and self._ending is None:
-            self._ending = (time.monotonic() + CLOSING_GRACE_S, _ending_of(mode))
+            self._ending = (time.monotonic() + CLOSING_GRACE_S, ending_of(mode))
             self._ended_ns = mode.t_ros_ns
 
     def _open(self, info: EpisodeInfo, epoch: int) -> None:
@@ -231,7 +231,7 @@ class Recorder:
             config.dropped_share,
         )
         part, extra = 1, dict[str, Any](budgets=budget.attribute())
-        while any((self._session / f"{_part_id(info, part)}{suffix}").exists() for suffix in (SUFFIX, OPEN_SUFFIX)):
+        while any((self._session / f"{part_id(info, part)}{suffix}").exists() for suffix in (SUFFIX, OPEN_SUFFIX)):
             part += 1
             extra["continues"] = info.episode_id
         writer = EpisodeWriter(
@@ -242,7 +242,7 @@ class Recorder:
             config.control_hz,
             datetime.now(UTC),
             extra,
-            folder_name=_part_id(info, part),
+            folder_name=part_id(info, part),
         )
         age_budgets = Budgets(int(config.state_budget_s * 1e9), int(config.camera_budget_s * 1e9))
         resampler = Resampler(
@@ -255,7 +255,7 @@ class Recorder:
         for frame in self._newest_frame.values():
             self._episode.feed(frame)
         for record in self._recent:
-            if _belongs(record, epoch):
+            if belongs(record, epoch):
                 self._episode.feed(record)
         self._recent.clear()
         self._newest_frame.clear()
@@ -328,36 +328,3 @@ class Recorder:
         yield from self._meter.warnings()
         if self._disk.minutes_left < LITTLE_DISK_MINUTES:
             yield f"the disk is full in {self._disk.minutes_left:.0f} minutes"
-
-
-def _mode_event(mode: ModeSample, t_mono_ns: int, t_ros_ns: int) -> EventSample:
-    details = {
-        "mode": mode.mode,
-        "stage": mode.stage,
-        "epoch": mode.epoch,
-        "event": mode.event,
-        "reason": mode.reason,
-    }
-    return EventSample(t_mono_ns, t_ros_ns, "mode", mode.device, details)
-
-
-def _belongs(record: Record, epoch: int) -> bool:
-    """Whether something that overtook the mode is part of the attempt that the mode opened."""
-    if isinstance(record, ChunkSample):
-        return record.epoch == epoch
-    return not isinstance(record, EventSample) or record.details.get("epoch") == epoch
-
-
-def _part_id(info: EpisodeInfo, part: int) -> str:
-    """Folder name; an attempt during which the recorder was restarted has several parts."""
-    return info.episode_id if part == 1 else f"{info.episode_id}-part{part}"
-
-
-def _ending_of(mode: ModeSample) -> Ending:
-    """What the event that led to IDLE says of the attempt."""
-    outcome = Outcome.UNLABELLED
-    if mode.event in OUTCOME_OF_EVENT:
-        outcome = OUTCOME_OF_EVENT[Event(mode.event)]
-    elif mode.event == Event.RESET:  # out of an emergency stop
-        outcome = Outcome.ABORTED
-    return Ending(outcome, mode.device, mode.t_ros_ns, mode.event)
