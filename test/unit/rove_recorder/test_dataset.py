@@ -82,6 +82,17 @@ def test_windows_of_many_episodes_are_numbered_one_after_the_other(
     np.testing.assert_array_equal(both[sizes[0] + 7]["action"], second[7]["action"])
 
 
+def test_masks_end_where_one_epoch_follows_the_other_without_a_pause(scripted: Callable[[str], Any]) -> None:
+    episode = scripted("adjacent")
+    for _ in range(2):
+        episode.epoch += 1
+        for _ in range(100):
+            episode.step(Mode.ROLLOUT)
+    batch = EpisodeDataset([episode.close()], WindowSpec(history=3), ALL)[list(range(30))]
+    assert batch["action_mask"].sum(axis=1).tolist() == 2 * [min(15 - row, 16) for row in range(15)]
+    assert batch["history_mask"].sum(axis=1).tolist() == 2 * [min(row + 1, 4) for row in range(15)]
+
+
 def test_filters_keep_the_windows_that_they_name(takeover_episode: Path, scripted: Callable[[str], Any]) -> None:
     failed = scripted("failed")
     for _ in range(100):
