@@ -22,10 +22,11 @@ from typing import Any
 import numpy as np
 
 from rove_core.errors import EpisodeError
+from rove_recorder.appending import ArrayAppender
 from rove_recorder.derived import FOLDER, annotations_in_force
 from rove_recorder.reader import Episode, open_episode
 from rove_recorder.schema import ArraySpec
-from rove_recorder.storage import METADATA, AnyArray, ArrayAppender, ArrayFolder, group_metadata, sync_folder
+from rove_recorder.storage import METADATA, AnyArray, ArrayFolder, group_metadata, sync_folder
 
 HASH_DIGITS = 12
 

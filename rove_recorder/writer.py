@@ -15,6 +15,7 @@ from rove_core import __version__
 from rove_core.errors import RecordingError
 from rove_core.joint_space import JointSpace
 from rove_core.modes import Outcome
+from rove_recorder.appending import GroupWriter
 from rove_recorder.hashes import FileHash
 from rove_recorder.records import CameraModel, ChunkSample, CommandSample, EpisodeInfo, EventSample, JointSample
 from rove_recorder.recovery import seal_episode
@@ -28,7 +29,7 @@ from rove_recorder.schema import (
     episode_groups,
     robot_attributes,
 )
-from rove_recorder.storage import METADATA, PARTIAL, GroupWriter, chunk_path, group_metadata, sync_folder
+from rove_recorder.storage import METADATA, PARTIAL, chunk_path, group_metadata, sync_folder
 
 
 def iso_time(t: datetime) -> str:

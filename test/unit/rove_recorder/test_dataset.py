@@ -20,11 +20,12 @@ import pytest
 from rove_core.errors import EpisodeError
 from rove_core.modes import Mode, Outcome, Source, Stage
 from rove_recorder.annotations import annotate
+from rove_recorder.appending import ArrayAppender
 from rove_recorder.chunk_maps import ChunkMaps
 from rove_recorder.dataset import EpisodeDataset, WindowSpec
 from rove_recorder.reader import open_episode
 from rove_recorder.schema import ArraySpec
-from rove_recorder.storage import ArrayAppender, ArrayFolder
+from rove_recorder.storage import ArrayFolder
 from rove_recorder.window_index import WindowFilter
 
 ALL = WindowFilter(valid_only=False)
