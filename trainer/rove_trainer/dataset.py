@@ -129,10 +129,7 @@ def _windows(
 ) -> Windows | None:
     """Windows of one episode, None when there are none."""
     steps, view = episode.steps, episode.training_view(valid_only=True)
-    rows = len(steps["control"])
-    remaining = np.zeros(rows, np.int64)
-    for length in range(1, horizon + 1):
-        remaining[view.windows(length)] = length
+    rows, remaining = episode.rows, np.minimum(view.ahead, horizon)
     ages = [steps[f"camera_age_ns_{camera.name}"] for camera in cameras]
     lag = ages[0] * 1e-9 * episode.control_hz if ages else np.zeros(rows)
     # The rows that a window's start is interpolated from must belong to its segment as well.
