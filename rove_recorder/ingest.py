@@ -6,7 +6,6 @@ file, a condition on `date` reads only the days that it needs, and a late manife
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 from collections.abc import Iterator, Sequence
@@ -16,17 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from rove_core.errors import EpisodeError, ExportError
 from rove_recorder.catalogue import PARTITION, frame_of, schema
-from rove_recorder.export.layout import MANIFESTS
+from rove_recorder.export.layout import MANIFESTS, packed_key
 from rove_recorder.export.manifest import ZARR, Manifest, parse_manifest
-from rove_recorder.formats.packed import CATALOGUE
 from rove_recorder.locations import Location
 from rove_recorder.storage import write_atomically
 
 if TYPE_CHECKING:
     import polars as pl
 
-# Kind of a data set of packed episodes.
-PACKED = "packed"
 # Which manifests the catalogue holds, one per line.
 INGESTED = "manifests.txt"
 _PART = "episodes.parquet"
@@ -59,8 +55,6 @@ def ingest(target: Location, out: Path) -> Ingested:
     Raises:
         EpisodeError: the target holds no manifests, or `out` cannot be written.
     """
-    import polars as pl
-
     known = _ingested(out)
     keys = sorted((key for key in _keys(target) if key not in known), key=lambda key: key.rpartition("/")[2])
     if not keys and not known:
@@ -71,7 +65,7 @@ def ingest(target: Location, out: Path) -> Ingested:
         batch = keys[start : start + BATCH_MANIFESTS]
         manifests, problems = _read(target, batch)
         damaged += problems.values()
-        rows += _store(pl.concat([rows_of(manifests), *_packed(target, manifests)]), out)
+        rows += _store(rows_of(manifests), out)
         done += [key for key in batch if key not in problems]
         _write(out, done)
     return Ingested(len(keys) - len(damaged), rows, tuple(damaged))
@@ -109,30 +103,6 @@ def _read(target: Location, keys: Sequence[str]) -> tuple[list[Manifest], dict[s
     return manifests, problems
 
 
-def _packed(target: Location, manifests: Sequence[Manifest]) -> Iterator[pl.DataFrame]:
-    """Rows of the episodes in data sets of packed ones, which bring a catalogue of their own.
-
-    Raises:
-        EpisodeError: it is not at the target, though a manifest says so.
-    """
-    import polars as pl
-
-    for manifest in manifests:
-        for entry in manifest.entries:
-            if entry.kind != PACKED:
-                continue
-            path = target.joinpath(*entry.path.split("/"), CATALOGUE)
-            try:
-                frame = pl.read_parquet(io.BytesIO(path.read_bytes()))
-            except (OSError, pl.exceptions.PolarsError) as error:
-                raise EpisodeError(f"cannot read {path}: {error}", "rove export verify says what is damaged") from None
-            yield frame.with_columns(
-                path=pl.lit(f"{entry.path}/") + pl.col("path"),
-                machine=pl.lit(manifest.robot),
-                as_of=pl.lit(manifest.created.replace(tzinfo=None), pl.Datetime("us")),
-            )
-
-
 def _store(frame: pl.DataFrame, out: Path) -> int:
     """Add rows to the days on which their episodes began."""
     import polars as pl
@@ -158,7 +128,9 @@ def _store(frame: pl.DataFrame, out: Path) -> int:
 
 
 def rows_of(manifests: Sequence[Manifest]) -> pl.DataFrame:
-    """Rows of the catalogue, with the machine and the time of the manifest that said so; `path` is at the target."""
+    """Rows of the catalogue, with the machine and the time of the manifest that said so; `path` is at the target, of a
+    packed episode that of its zip file.
+    """
     import polars as pl
 
     rows: list[dict[str, Any]] = []
@@ -167,7 +139,8 @@ def rows_of(manifests: Sequence[Manifest]) -> pl.DataFrame:
         for entry in manifest.entries:
             if entry.kind != ZARR:
                 continue
-            rows.append({**entry.episode, "path": entry.path, "sha256": entry.sha256, "problem": ""})
+            path = packed_key(entry.path) if entry.packed else entry.path
+            rows.append({**entry.episode, "path": path, "sha256": entry.sha256, "problem": ""})
             machines.append(manifest.robot)
             stamps.append(manifest.created.replace(tzinfo=None))
     return frame_of(rows).with_columns(

@@ -18,7 +18,6 @@ Writer = Callable[[Sequence[Path], Path, Options], Report]
 # Name -> its module and the extra of this package that it needs, "" for none.
 FORMATS = {
     "lerobot": ("rove_recorder.formats.lerobot", "lerobot"),
-    "packed": ("rove_recorder.formats.packed", ""),
     "replay_buffer": ("rove_recorder.formats.replay_buffer", ""),
 }
 

@@ -29,6 +29,14 @@ Robot = Annotated[
         show_default="name of this computer",
     ),
 ]
+Format = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        help="zarr: episodes as they are; packed: the same, one zip file each; lerobot, replay_buffer: converted.",
+    ),
+]
+ZARR, PACKED = "zarr", "packed"
 Jobs = Annotated[int, typer.Option(min=1, max=64, help="Connections at a time.")]
 SshConfig = Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="For ssh, instead of ~/.ssh/config.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

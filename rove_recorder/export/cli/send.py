@@ -12,8 +12,11 @@ import typer
 from rove_recorder.export.cli.arguments import (
     EXIT_PROBLEMS,
     EXIT_TRY_AGAIN,
+    PACKED,
+    ZARR,
     AsJson,
     Folder,
+    Format,
     Jobs,
     Robot,
     SshConfig,
@@ -31,12 +34,7 @@ def send(
     folder: Folder,
     to: To,
     robot: Robot,
-    kind: Annotated[
-        str,
-        typer.Option(
-            "--format", help="zarr: the episodes as they are; packed: one file each; lerobot, replay_buffer: converted."
-        ),
-    ] = "zarr",
+    kind: Format = ZARR,
     option: Annotated[
         list[str] | None, typer.Option("--option", help="NAME=VALUE for the format; may be repeated.")
     ] = None,
@@ -52,9 +50,6 @@ def send(
             help="Go on where an earlier run was cut; --no-resume: the target hashes everything that it has anew.",
         ),
     ] = True,
-    packed: Annotated[
-        bool, typer.Option("--packed", help="New episodes as one zip file each: for buckets, which count objects.")
-    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Flagged episodes too; never unlabelled or damaged.")] = False,
     jobs: Jobs = 4,
     keep_days: Annotated[
@@ -76,15 +71,13 @@ def send(
     from rove_recorder.export.targets import open_target
     from rove_recorder.formats.options import parse_options
 
-    if packed and kind != "zarr":
-        raise typer.BadParameter("only episodes as they are can be packed", param_hint="--packed")
     order = Order(
         root=folder,
         robot=robot,
-        kind=kind,
+        kind=ZARR if kind == PACKED else kind,
         select=select,
         since_last=since_last,
-        packed=packed,
+        packed=kind == PACKED,
         force=force,
         trust_journal=resume,
         dry_run=dry_run,

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from rove_core.errors import ExportError
-from rove_recorder.export.cli.arguments import Folder, Robot, To
+from rove_recorder.export.cli.arguments import ZARR, Folder, Format, Robot, To
 
 
 def register(group: typer.Typer) -> None:
@@ -26,7 +26,7 @@ def install_timer(
     keep_days: Annotated[
         float | None, typer.Option(min=0, help="Delete here what is older and safely there.", show_default="keep all")
     ] = None,
-    packed: Annotated[bool, typer.Option("--packed", help="New episodes as one zip file each.")] = False,
+    kind: Format = ZARR,
     user: Annotated[bool, typer.Option("--user", help="A timer of this user instead of the system's.")] = False,
     only_print: Annotated[bool, typer.Option("--print", help="Print the files, write nothing.")] = False,
     cron: Annotated[bool, typer.Option("--cron", help="Print a line for crontab instead.")] = False,
@@ -40,8 +40,8 @@ def install_timer(
     words = [str(Path(program).absolute()), "export", "send", str(folder.absolute()), "--to", url]
     words += ["--robot", plain_name(robot, "name of the robot"), "--since-last"]
     words += ["--report", str(folder.absolute() / ".export" / "summary.html")]
-    if packed:
-        words.append("--packed")
+    if kind != ZARR:
+        words += ["--format", kind]
     if keep_days is not None:
         words += ["--keep-days", f"{keep_days:g}"]
     if cron:

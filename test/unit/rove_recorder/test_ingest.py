@@ -11,9 +11,9 @@ import pytest
 from rove_core.errors import EpisodeError
 from rove_recorder.bench.fleet import manifest_of_a_night, write_manifests
 from rove_recorder.catalogue import open_catalogue, select
+from rove_recorder.export.exporter import Order, export
 from rove_recorder.export.manifest import Manifest
-from rove_recorder.formats import writer
-from rove_recorder.formats.options import Options
+from rove_recorder.export.targets import open_target
 from rove_recorder.ingest import INGESTED, columns, ingest, rows_of
 from rove_recorder.packing import packed_url
 from rove_recorder.reader import open_episode
@@ -90,17 +90,13 @@ def test_a_damaged_manifest_is_a_line_and_is_tried_again(tmp_path: Path) -> None
     assert len(everything(tmp_path / "catalogue")) == 10
 
 
-def test_packed_episodes_are_rows_too(takeover_episode: Path, tmp_path: Path) -> None:
-    manifest = night(0, episodes=1)
-    prefix = "datasets/packed/robot-000/20261102T020000Z-abc"
-    writer("packed")([takeover_episode], tmp_path / "target" / prefix, Options())
-    entry = manifest.entries[0].model_copy(update={"kind": "packed", "path": prefix, "episode": {"rows": 3}})
-    write_manifests([manifest.model_copy(update={"entries": (entry,)})], tmp_path / "target")
+def test_packed_episodes_are_rows_that_name_their_file(takeover_episode: Path, tmp_path: Path) -> None:
+    export(Order(takeover_episode, "r1", packed=True), open_target(str(tmp_path / "target")), DAY)
     assert ingest(tmp_path / "target", tmp_path / "catalogue").rows == 1
     frame = everything(tmp_path / "catalogue")
     assert frame.schema == columns()
     (path,) = frame["path"]
-    assert path == f"{prefix}/session/takeover.zarr.zip"
+    assert path.endswith("session/takeover.packed/takeover.zarr.zip")
     assert open_episode(packed_url(str(tmp_path / "target" / path))).rows == frame["rows"].item()
 
 

@@ -7,13 +7,10 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import pytest
 import zarr
 
 from rove_core.errors import EpisodeError
-from rove_recorder.formats import writer
-from rove_recorder.formats.options import Options
 from rove_recorder.packing import pack, packed_url, unpack
 from rove_recorder.reader import open_episode
 
@@ -81,14 +78,3 @@ def test_an_open_episode_is_not_packed(takeover_episode: Path, tmp_path: Path) -
     still_open = takeover_episode.rename(takeover_episode.with_name("takeover.zarr.open"))
     with pytest.raises(EpisodeError, match="not a finished episode"):
         pack(still_open, tmp_path)
-
-
-def test_exports_pack_many_with_a_catalogue(takeover_episode: Path, failed_episode: Path, tmp_path: Path) -> None:
-    still_open = failed_episode.rename(failed_episode.with_name("failed.zarr.open"))
-    report = writer("packed")([takeover_episode, still_open], tmp_path / "night", Options())
-    assert (report.attempts, [path for path, _ in report.skipped]) == (1, [still_open])
-    (path,) = pl.read_parquet(tmp_path / "night" / "catalogue.parquet")["path"]
-    assert (tmp_path / "night" / path).read_bytes() == pack(takeover_episode, tmp_path / "again").read_bytes()
-    with pytest.raises(EpisodeError, match="nothing to pack"):
-        writer("packed")([still_open], tmp_path / "nothing", Options())
-    assert not (tmp_path / "nothing").exists()

@@ -10,6 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+from rove_core.errors import ConfigError
 from rove_core.modes import Outcome
 from rove_recorder.export import s3_target
 from rove_recorder.export.cli import register
@@ -87,6 +88,14 @@ def test_the_timer_is_printed(rove: Rove, night: Path) -> None:
     assert "--since-last" in result.output
     assert "--keep-days 7" in result.output
     assert rove(*words, "--cron").output.startswith("0 2 * * * nice ")
+
+
+def test_packed_is_a_format(rove: Rove, night: Path, tmp_path: Path) -> None:
+    result = rove(night, "--to", tmp_path / "target", "--robot", "r1", "--format", "packed", "--json")
+    assert (result.exit_code, json.loads(result.stdout)["sent_files"]) == (0, 3)
+    assert len(list((tmp_path / "target").rglob("*.zarr.zip"))) == 3
+    unknown = rove(night, "--to", tmp_path / "target", "--robot", "r1", "--format", "zip")
+    assert isinstance(unknown.exception, ConfigError)
 
 
 def test_a_data_set_is_sent_once(rove: Rove, night: Path, tmp_path: Path) -> None:
