@@ -78,6 +78,10 @@ def deploy(
     ] = 180.0,
     demonstrations: Annotated[bool, typer.Option(help="The operator does the whole task.")] = False,
     cameras: Annotated[str, typer.Option(help="Cameras to run and record, comma-separated.")] = "head",
+    compressed: Annotated[
+        str, typer.Option(help="Cameras of which the recorder takes the CompressedImage.", show_default="none")
+    ] = "",
+    mcap: Annotated[bool, typer.Option(help="Raw messages beside every episode, for Foxglove.")] = False,
     device: Annotated[str, typer.Option(help="Where the policy runs: cpu or cuda.")] = "cpu",
     offers: Annotated[
         Path | None, typer.Option(help="Folder to watch for new policy bundles.", show_default="none")
@@ -146,6 +150,8 @@ def deploy(
         max_attempt_s=max_attempt_s,
         demonstrations=demonstrations,
         cameras=tuple(name for name in cameras.split(",") if name),
+        compressed=tuple(name for name in compressed.split(",") if name),
+        mcap=mcap,
         device=device,
         offers="" if offers is None else str(offers.absolute()),
         join=join,

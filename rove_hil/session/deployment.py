@@ -146,7 +146,12 @@ def _simulator(settings: Settings) -> NodeSpec:
 def _stack(settings: Settings) -> list[NodeSpec]:
     again = {"restart": Restart.ON_FAILURE}
     robot: dict[str, Value] = {"robot": settings.model}
-    recording = robot | {"out_dir": str(settings.out_dir), "cameras": settings.cameras}
+    recording = robot | {
+        "out_dir": str(settings.out_dir),
+        "cameras": settings.cameras,
+        "compressed": settings.compressed,
+        "mcap": settings.mcap,
+    }
     nodes = [
         _node(
             "rove_hil",

@@ -44,6 +44,7 @@ class Settings:
         join: how a chunk joins the one before. condition: condition text of the policy. cfg_beta: guidance weight.
             "" and below 0: as the bundle says.
         out_dir: the session's folder.
+        compressed: cameras whose own JPEG is recorded. mcap: raw messages are recorded beside the episodes.
         speed: simulated seconds per second.
         start_stages: attempts per start stage, "0:5,2:3", instead of `start_stage` and `episodes`; "" for those.
         max_attempt_s: an attempt that takes longer is paused and people are asked [s]; 0: no limit.
@@ -72,6 +73,8 @@ class Settings:
     max_attempt_s: float = 180.0
     demonstrations: bool = False
     cameras: tuple[str, ...] = ("head",)
+    compressed: tuple[str, ...] = ()
+    mcap: bool = False
     device: str = "cpu"
     offers: str = ""
     join: str = ""
@@ -137,6 +140,8 @@ class Settings:
                 instruction=text["instruction"],
                 demonstrations=text["demonstrations"].lower() == "true",
                 cameras=_list(text["cameras"]),
+                compressed=_list(text["compressed"]),
+                mcap=text["mcap"].lower() == "true",
                 device=text["device"],
                 offers=text["offers"],
                 join=text["join"],
@@ -201,6 +206,8 @@ ARGUMENTS: Mapping[str, tuple[str, str]] = {
     "max_attempt_s": ("180.0", "an attempt that takes longer is paused and people are asked [s]; 0: no limit"),
     "demonstrations": ("false", "the operator does the whole task"),
     "cameras": ("head", "cameras to run and record, comma-separated"),
+    "compressed": ("", "cameras of which the recorder takes the CompressedImage, comma-separated"),
+    "mcap": ("false", "true: raw messages beside every episode, for Foxglove"),
     "device": ("cpu", "where the policy runs: cpu or cuda"),
     "offers": ("", "folder to watch for new policy bundles; empty: none"),
     "join": ("", "how a chunk joins the one before: replace, blend, ensemble or rtc; empty: as the bundle says"),

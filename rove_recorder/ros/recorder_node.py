@@ -12,7 +12,7 @@ from rclpy.serialization import deserialize_message
 from rove_msgs.msg import ActionChunk, CommandTrace, ControlMode, EpisodeStatus, SupervisorEvent
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 
-from rove_core.errors import RoveError
+from rove_core.errors import ConfigError, RoveError, nearest
 from rove_core.joint_space import JointSpace
 from rove_core.ros import stamps, topics
 from rove_core.ros.node import ERROR, OK, WARN, RoveNode
@@ -42,6 +42,10 @@ class RecorderNode(RoveNode):
 
     def configure(self) -> None:
         self._config = self.parameters(RecorderConfig)
+        for camera in self._config.compressed:
+            if camera not in self._config.cameras:
+                hint = nearest(camera, self._config.cameras)
+                raise ConfigError(f"compressed: '{camera}' is none of the cameras to record", hint)
         space = JointSpace.load(self._config.robot)
         self._dim = space.dim
         self._raw_log = RawLog(self._raw_topics()) if self._config.mcap else None
