@@ -29,6 +29,11 @@ def first_of(bad: npt.NDArray[np.bool_], text: str) -> list[str]:
     return [f"{text}: {len(where)} times, first at index {where[0]}"] if len(where) else []
 
 
+def torn_off(episode: Episode) -> bool:
+    """Whether its last second may be missing, of some streams more than of others."""
+    return bool(episode.attrs.get("recovered")) or not episode.finished
+
+
 def groups_of(episode: Episode) -> Iterator[tuple[str, ArrayGroup]]:
     """The groups with records; those of an episode without actions that are there."""
     yield "steps", episode.steps

@@ -11,6 +11,7 @@ from rove_core.modes import Outcome
 from rove_recorder import array_invariants as arrays
 from rove_recorder import control_invariants as control
 from rove_recorder import hashes
+from rove_recorder.array_invariants import torn_off
 from rove_recorder.flags import flags_of
 from rove_recorder.offline_rows import compare_rows
 from rove_recorder.reader import Episode
@@ -87,8 +88,9 @@ def _rows(episode: Episode) -> Iterator[str]:
     compared = compare_rows(episode)
     for column, count in compared.different.items():
         yield f"steps/{column} is not what the streams give in {count} rows"
-    ended_early = episode.attrs.get("recovered") or episode.attrs.get("ended_by") == "recording_fault"
-    cut = ended_early and compared.rows <= compared.offline_rows
+    cut = (
+        torn_off(episode) or episode.attrs.get("ended_by") == "recording_fault"
+    ) and compared.rows <= compared.offline_rows
     if compared.rows != compared.offline_rows and not cut:
         yield f"steps has {compared.rows} rows, the streams give {compared.offline_rows}"
 

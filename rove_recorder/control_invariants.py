@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rove_core.modes import Mode, Source, Stage
-from rove_recorder.array_invariants import first_of
+from rove_recorder.array_invariants import first_of, torn_off
 from rove_recorder.reader import Episode
 
 # Position, velocity and acceleration may exceed the limit by rounding only. Finite differences of three ticks
@@ -96,7 +96,7 @@ def presses(episode: Episode) -> Iterator[str]:
     pairs = np.unique(np.stack([commands["epoch"].astype(np.int64), commands["mode"]], axis=1), axis=0).tolist()
     for epoch, mode in pairs:
         known = announced.get(epoch)
-        if known is None and episode.attrs.get("recovered") and epoch == pairs[-1][0]:
+        if known is None and torn_off(episode) and epoch == pairs[-1][0]:
             continue  # its event was lost with the last second
         name = Mode.from_number(mode)
         if known is None:
@@ -116,7 +116,7 @@ def predictions(episode: Episode) -> Iterator[str]:
     for number in np.unique(steps["chunk_id"][used]).tolist():
         rows = np.flatnonzero(used & (steps["chunk_id"] == number))
         if number not in record_of:
-            if not episode.attrs.get("recovered"):
+            if not torn_off(episode):
                 yield f"row {rows[0]} follows chunk {number}, which is not in chunks"
             continue
         info = json.loads(chunks.record("info_json", record_of[number]).tobytes())

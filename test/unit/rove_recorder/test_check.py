@@ -245,3 +245,12 @@ def test_an_episode_without_actions_may_lack_all_that_belongs_to_them(takeover_e
     assert facts_of(takeover_episode).problem == ""
     shutil.rmtree(takeover_episode / "steps" / "epoch")
     assert "steps has no array 'epoch'" in check_episode(open_episode(takeover_episode))
+
+
+def test_of_an_episode_that_is_still_open_only_that_is_said(scripted: Callable[[str], Any]) -> None:
+    episode = scripted("open")
+    for _ in range(100):
+        episode.step(Mode.ROLLOUT)
+    episode.recorder.flush()
+    (line,) = check_episode(open_episode(episode.writer.path))
+    assert "still open" in line
