@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 # What file systems say of a path that does not exist, or that goes on below a file.
 _ABSENT = (FileNotFoundError, NotADirectoryError)
 
+# An episode as one uncompressed zip, the folder that an export puts it into, and fsspec's way to say "what is in it".
+PACKED, PACKED_FOLDER = ".zarr.zip", ".packed"
+_INSIDE = "zip://::"
+
 
 class RemotePath:
     """A file or folder behind a URL: of pathlib.Path, what reading needs.
@@ -28,24 +32,27 @@ class RemotePath:
     Args:
         files: the file system of fsspec.
         path: as the file system writes it.
+        within: the packed episode that it lies in, for messages.
     """
 
-    __slots__ = ("_files", "_path")
+    __slots__ = ("_files", "_path", "_within")
 
-    def __init__(self, files: AbstractFileSystem, path: str) -> None:
-        self._files = files
+    def __init__(self, files: AbstractFileSystem, path: str, within: str = "") -> None:
+        self._files, self._within = files, within
         self._path = path.rstrip("/")
 
     def __truediv__(self, name: str) -> RemotePath:
         return self.joinpath(name)
 
     def __str__(self) -> str:
+        if self._within:
+            return f"{self._within}/{self._path.lstrip('/')}".rstrip("/")
         return str(self._files.unstrip_protocol(self._path))
 
     def joinpath(self, *names: str) -> RemotePath:
         """What lies below."""
         above = [self._path] if self._path else []  # the root of a zip is ""
-        return RemotePath(self._files, "/".join((*above, *names)))
+        return RemotePath(self._files, "/".join((*above, *names)), self._within)
 
     @property
     def name(self) -> str:
@@ -69,7 +76,7 @@ class RemotePath:
                 found: list[str] = self._files.ls(self._path, detail=False)
             except _ABSENT:
                 return
-        paths = (RemotePath(self._files, name) for name in sorted(found))
+        paths = (RemotePath(self._files, name, self._within) for name in sorted(found))
         yield from (path for path in paths if fnmatchcase(path.name, pattern))
 
     def read_bytes(self) -> bytes:
@@ -99,13 +106,14 @@ Location: TypeAlias = Path | RemotePath
 
 
 def locate(path: str | Path) -> Location:
-    """The folder that a path or URL means.
+    """The folder that a path or URL means; for one that ends in `.zarr.zip` what is in the zip.
 
     Raises:
         EpisodeError: nothing here knows the protocol, or its server does not answer.
     """
-    if isinstance(path, Path):
-        return path
+    path = str(path)
+    if path.endswith(PACKED) and not path.startswith(_INSIDE):
+        path = _INSIDE + path
     if "://" not in path:
         return Path(path)
     try:
@@ -115,7 +123,7 @@ def locate(path: str | Path) -> Location:
     except (ValueError, OSError) as error:
         raise EpisodeError(f"cannot open {path}: {_line(error)}", "URLs start with s3://, https:// ...") from None
     files.invalidate_cache()  # of folders, which may have got annotations since
-    return RemotePath(files, inner)
+    return RemotePath(files, inner, path.removeprefix(_INSIDE) if path.startswith(_INSIDE) else "")
 
 
 def _file_system(url: str) -> tuple[AbstractFileSystem, str]:
@@ -130,6 +138,12 @@ def _file_system(url: str) -> tuple[AbstractFileSystem, str]:
         insecure = os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://")
         options = {"client_options": {"allow_http": insecure}}
     return fsspec.core.url_to_fs(url, **options)  # type: ignore[no-any-return]
+
+
+def beside_packed(path: str | Path) -> Location | None:
+    """The folder in which an exported packed episode lies with what was said about it later; None for all others."""
+    parent, _, name = str(path).removeprefix(_INSIDE).rpartition("/")
+    return locate(parent) if name.endswith(PACKED) and parent.endswith(PACKED_FOLDER) else None
 
 
 def local(location: Location) -> Path:

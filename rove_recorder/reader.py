@@ -22,7 +22,7 @@ from rove_recorder.annotations import (
 )
 from rove_recorder.derived import read_derived
 from rove_recorder.images import Image, decode_jpeg, jpeg_size
-from rove_recorder.locations import Location, children, local, locate
+from rove_recorder.locations import Location, beside_packed, children, local, locate
 from rove_recorder.schema import FORMAT, OPEN_SUFFIX, SCHEMA_VERSION, SUFFIX, Layout
 from rove_recorder.segmenter import (
     ProgressMark,
@@ -39,12 +39,16 @@ SEALING = "sealing.json"
 
 
 def open_episode(path: str | Path) -> Episode:
-    """Open an episode: a folder, finished (`.zarr`) or still open (`.zarr.open`), or the URL of a finished one.
+    """Open an episode.
+
+    Args:
+        path: a folder (`.zarr`), also one that is still written to (`.zarr.open`); a packed episode (`.zarr.zip`); or
+            the URL of either when it is finished.
 
     Raises:
         EpisodeError: no episode there, another schema version, damaged metadata, or a server that does not answer.
     """
-    return Episode(locate(path))
+    return Episode(locate(path), beside_packed(path))
 
 
 class ArrayGroup(Mapping[str, AnyArray]):
@@ -161,8 +165,9 @@ class Episode:
         attrs: the attributes of the episode.
     """
 
-    def __init__(self, location: Location) -> None:
+    def __init__(self, location: Location, beside: Location | None = None) -> None:
         self.location = location
+        self._beside = beside
         if not location.is_dir():
             # A web server that lists no folders looks the same, and its annotations would go unseen.
             raise EpisodeError(f"no episode at {location}", "an episode is a folder that ends in .zarr")
@@ -260,7 +265,10 @@ class Episode:
 
     def annotations(self) -> list[Annotation]:
         """What was said about the attempt afterwards, every version. Raises EpisodeError when one is damaged."""
-        return read_annotations(self.location)
+        found = {annotation.name: annotation for annotation in read_annotations(self.location)}
+        if self._beside is not None:
+            found |= {annotation.name: annotation for annotation in read_annotations(self._beside)}
+        return sorted(found.values(), key=lambda annotation: (annotation.set, annotation.n))
 
     def derived(self, name: str) -> dict[str, AnyArray]:
         """Labels that were computed from the episode: name -> array with one entry per row.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from aiohttp import web
 
 from rove_core.errors import EpisodeError
 from rove_recorder.annotations import annotate
+from rove_recorder.packing import pack
 from rove_recorder.reader import Episode, open_episode
 
 
@@ -151,6 +153,22 @@ def test_a_chunk_that_is_cut_or_gone_is_one_line_that_names_it(takeover_episode:
     memory.rm_file(chunk)
     with pytest.raises(EpisodeError, match=r"cannot read memory://.*steps/state/c/0/0: no such file"):
         open_episode(url).steps["state"]
+
+
+def test_a_packed_episode_reads_like_its_folder_and_knows_what_was_said_later(
+    takeover_episode: Path, served: Served
+) -> None:
+    target = takeover_episode.parent / "takeover.packed"
+    packed = pack(takeover_episode, target)
+    for path in (packed, f"{served.url}/takeover.packed/takeover.zarr.zip"):
+        same(open_episode(takeover_episode), open_episode(path))
+        with pytest.raises(EpisodeError, match=r"takeover\.zarr\.zip/steps has no array 'stat'"):
+            open_episode(path).steps["stat"]
+    now = datetime(2026, 5, 5, tzinfo=UTC)
+    annotate(takeover_episode, "outcome", "outcome", {"value": "failure"}, by="reviewer", when=now, tool="test")
+    shutil.copytree(takeover_episode / "annotations", target / "annotations")
+    for path in (packed, f"{served.url}/takeover.packed/takeover.zarr.zip"):
+        assert open_episode(path).outcome.value == "failure"
 
 
 def test_what_writes_needs_the_episode_here(takeover_episode: Path) -> None:
