@@ -186,6 +186,10 @@ def test_damage_is_one_line_that_names_it(takeover_episode: Path, scripted: Call
         dataset[0]
     with pytest.raises(EpisodeError, match="no array steps/stat"):
         EpisodeDataset([takeover_episode], WindowSpec(observations=("stat",)))
+    cameras = takeover_episode / "cameras"
+    (cameras / "head").rename(cameras / "tail")
+    with pytest.raises(EpisodeError, match="has no group 'cameras/head'"):
+        EpisodeDataset([takeover_episode])
     making = scripted("open")
     with pytest.raises(EpisodeError, match="is still open"):
         EpisodeDataset([making.writer.path])
