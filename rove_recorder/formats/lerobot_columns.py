@@ -83,14 +83,14 @@ def video_features(shape: Shape, fps: int) -> dict[str, dict[str, Any]]:
 def columns_of(attempt: Attempt, part: Part, place: Place, fps: int) -> dict[str, Column]:
     """The part's values, every column of `table_features`, shape (n,) or (n, D).
 
-    The reward is 1 in the last row of a success and 0 elsewhere. `next.done` is true where the attempt ended;
-    where only the part ends, because of a pause, or where the attempt was aborted or nobody said how it ended,
-    `next.truncated` is true instead.
+    The reward is 1 in the last row of a success in which somebody moved the robot, and 0 elsewhere. `next.done` is
+    true where the attempt ended; where only the part ends, because of a pause, or where the attempt was aborted or
+    nobody said how it ended, `next.truncated` is true instead.
     """
     rows, steps = part.rows, attempt.episode.steps
     human = steps["control"][rows] == Source.OPERATOR
     end = np.zeros(len(rows), np.bool_)
-    end[-1] = True
+    end[part.end if part.last else -1] = True
     outcome = attempt.outcome.value
     over = part.last and outcome in (Outcome.SUCCESS, Outcome.FAILURE)
     success = over and outcome is Outcome.SUCCESS

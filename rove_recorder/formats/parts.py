@@ -30,13 +30,18 @@ class Part:
         rows: their indices in `steps`, ascending, shape (n,).
         keep: which of them are for training, shape (n,); all, unless pauses are masked.
         number: of the part in its attempt, from 0.
-        last: the attempt has no further part.
+        end: position in `rows` of the last row of the attempt in which somebody moved the robot; -1: not in this part.
     """
 
     rows: npt.NDArray[np.intp]
     keep: npt.NDArray[np.bool_]
     number: int
-    last: bool
+    end: int = -1
+
+    @property
+    def last(self) -> bool:
+        """Whether the attempt ended in this part."""
+        return self.end >= 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,22 +91,23 @@ def parts_of(attempt: Attempt, options: Options) -> list[Part]:
             complete &= steps[f"camera_index_{camera}"] >= 0
     control = steps["control"]
     keep = complete & ((control == Source.POLICY) | (control == Source.OPERATOR)) & (stage != Stage.NONE)
-    if not options.adaptation:
-        keep &= stage != Stage.ADAPTATION
     if options.valid_only:
         keep &= steps["valid"]
+    # An attempt that ended in an adaptation did not end in the rollout before it, also when that is all there is.
+    end = np.flatnonzero(keep)[-1:]
+    if not options.adaptation:
+        keep &= stage != Stage.ADAPTATION
     if not keep.any():
         return []
     if options.pauses is Pauses.MASK:
         rows = np.flatnonzero(complete)
-        return [Part(rows, keep[rows], 0, True)]
+        return [Part(rows, keep[rows], 0, int(np.searchsorted(rows, end[0])))]
     follows = neighbours(steps["t_mono_ns"], episode.control_hz) & (np.diff(steps["segment_id"]) == 0)
     rows = np.flatnonzero(keep)
     cuts = np.flatnonzero((np.diff(rows) > 1) | ~follows[rows[:-1]]) + 1
-    pieces = np.split(rows, cuts)
     return [
-        Part(piece, np.ones(len(piece), np.bool_), number, number == len(pieces) - 1)
-        for number, piece in enumerate(pieces)
+        Part(piece, np.ones(len(piece), np.bool_), number, len(piece) - 1 if piece[-1] == end[0] else -1)
+        for number, piece in enumerate(np.split(rows, cuts))
     ]
 
 

@@ -87,6 +87,13 @@ def test_only_the_end_of_a_success_is_rewarded(convert, two_attempts: list[Path]
     assert np.array_equal(np.flatnonzero(found["next.done"] | found["next.truncated"]), ends)
 
 
+def test_a_masked_attempt_is_done_in_a_row_for_training(convert, two_attempts: list[Path], tmp_path: Path) -> None:
+    convert("lerobot", two_attempts, "images=false", "pauses=mask", "adaptation=false")
+    found = rows_of(tmp_path / "out")
+    assert np.all(found["hil.keep"][np.flatnonzero(found["next.done"])])
+    assert found["next.reward"].sum() == 1
+
+
 def test_an_outcome_that_was_corrected_is_the_one_that_counts(convert, takeover_episode: Path, tmp_path: Path) -> None:
     label_outcome(open_episode(takeover_episode), "failure", "anna", datetime(2026, 5, 5, tzinfo=UTC))
     convert("lerobot", [takeover_episode], "images=false")

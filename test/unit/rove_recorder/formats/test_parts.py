@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,11 @@ from rove_recorder.formats.parts import Attempt, parts_of, require_same, shape_o
 from rove_recorder.reader import open_episode
 
 
+def part(mode: Mode, seconds: float, event: str) -> SimpleNamespace:
+    """A stretch of a script of ScriptedEpisode."""
+    return SimpleNamespace(mode=mode, seconds=seconds, event=event, mark_at_s=None)
+
+
 def test_parts_are_the_rows_of_the_training_view_split_at_pauses(takeover_episode: Path) -> None:
     attempt = Attempt(open_episode(takeover_episode))
     parts = parts_of(attempt, Options())
@@ -21,7 +27,7 @@ def test_parts_are_the_rows_of_the_training_view_split_at_pauses(takeover_episod
     segments = attempt.episode.steps["segment_id"]
     assert [len(np.unique(segments[part.rows])) for part in parts] == [1] * len(parts)
     assert [part.number for part in parts] == [0, 1, 2]  # rollout, takeover, rollout
-    assert [part.last for part in parts] == [False, False, True]
+    assert [found.last for found in parts] == [False, False, True]
 
 
 def test_a_part_never_crosses_missing_rows(scripted: Callable[[str], Any]) -> None:
@@ -78,3 +84,21 @@ def test_attempts_of_another_shape_are_refused_in_one_line(takeover_episode: Pat
     shape = shape_of(episode, Options())
     with pytest.raises(EpisodeError, match=r"cameras head 64x48, the attempts before it have head 32x24"):
         require_same(episode.path, shape, shape_of(episode, Options(size=(32, 24))))
+
+
+def test_an_attempt_that_ended_in_an_adaptation_did_not_end_in_the_rollout_before_it(
+    scripted: Callable[[str], Any],
+) -> None:
+    episode = scripted("never marked")
+    episode.play([part(Mode.ROLLOUT, 0.3, "start"), part(Mode.PAUSED, 0.1, "pause"), part(Mode.TAKEOVER, 0.3, "go")])
+    attempt = Attempt(open_episode(episode.close()))
+    assert [found.last for found in parts_of(attempt, Options())] == [False, True]
+    assert [found.last for found in parts_of(attempt, Options(adaptation=False))] == [False]
+
+
+def test_a_masked_attempt_ends_where_somebody_moved_the_robot_last(scripted: Callable[[str], Any]) -> None:
+    episode = scripted("paused at the end")
+    episode.play([part(Mode.ROLLOUT, 0.3, "start"), part(Mode.PAUSED, 0.3, "pause")])
+    attempt = Attempt(open_episode(episode.close()))
+    (masked,) = parts_of(attempt, Options(pauses=Pauses.MASK))
+    assert masked.end == np.flatnonzero(masked.keep)[-1] < len(masked.rows) - 1
