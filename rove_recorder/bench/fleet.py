@@ -6,9 +6,10 @@ import hashlib
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from rove_recorder.catalogue import COLUMNS, schema
 from rove_recorder.export.layout import episode_prefix
@@ -39,40 +40,49 @@ def fleet_rows(robots: Iterable[int], days: int, episodes: int, start: datetime 
     import polars as pl
 
     numbers = np.asarray(list(robots))
-    count = len(numbers) * days * episodes
-    rng = np.random.default_rng([*numbers[:1].tolist(), days, episodes, start.toordinal()])
     robot = np.repeat(numbers, days * episodes)
     day = np.tile(np.repeat(np.arange(days), episodes), len(numbers))
     attempt = np.tile(np.arange(episodes), len(numbers) * days)
+    rng = np.random.default_rng([*numbers[:1].tolist(), days, episodes, start.toordinal()])
     opened = np.datetime64(start.replace(tzinfo=None), "us") + day * np.timedelta64(86_400, "s")
     opened = opened + (8 * 3600 + attempt * (12 * 3600 // max(episodes, 1))) * np.timedelta64(1, "s")
-    taken_over = rng.random(count) < 0.5
-    rollout = rng.gamma(4.0, 6.0, count)
-    adaptation, recovery = taken_over * rng.gamma(2.0, 2.0, count), taken_over * rng.gamma(3.0, 6.0, count)
-    paused = taken_over * rng.gamma(2.0, 3.0, count)
-    seconds = rollout + adaptation + recovery + paused
-    names = np.array([machine_name(number) for number in numbers.tolist()])
-    stamps = np.datetime_as_string(opened, unit="s")
-    sessions = np.char.replace(np.datetime_as_string(opened, unit="D"), "-", "")
-    machine = np.repeat(names, days * episodes)
-    ids = [
-        f"{stamp.replace('-', '').replace(':', '')}_{bits:06x}"
-        for stamp, bits in zip(stamps.tolist(), rng.integers(0, 1 << 24, count).tolist(), strict=True)
-    ]
-    path = [
-        episode_prefix(name, when, f"{session}T080000_fleet", episode)
-        for name, when, session, episode in zip(
-            machine.tolist(), opened.astype("datetime64[s]").tolist(), sessions.tolist(), ids, strict=True
-        )
-    ]
-    outcome = rng.choice(["success", "failure", "aborted", "unlabelled"], count, p=[0.7, 0.25, 0.03, 0.02])
+    machine = [machine_name(number) for number in robot.tolist()]
     known = {
+        **_names(machine, opened, rng),
+        **_about(robot, day, rng),
+        **_seconds(rng, len(robot)),
+        "opened": opened,
+    }
+    flagged = pl.when(pl.col("frames_dropped") > 0).then(pl.concat_list(pl.lit("frames_dropped")))
+    frame = pl.DataFrame({name: known[name] for name in COLUMNS if name in known}).with_columns(
+        flags=flagged.otherwise(pl.lit([], pl.List(pl.String)))
+    )
+    return frame.select(pl.col(name).cast(kind) for name, kind in schema().items()).with_columns(
+        machine=pl.Series(machine, dtype=pl.String),
+        as_of=pl.Series(opened).dt.truncate("1d") + timedelta(days=1, hours=2),
+    )
+
+
+def _names(machine: list[str], opened: npt.NDArray[np.datetime64], rng: np.random.Generator) -> dict[str, Any]:
+    """Names and hashes of attempts."""
+    stamps = opened.astype("datetime64[s]").tolist()
+    bits = rng.integers(0, 1 << 24, len(machine)).tolist()
+    ids = [f"{stamp:%Y%m%dT%H%M%S}_{number:06x}" for stamp, number in zip(stamps, bits, strict=True)]
+    sessions = [f"{stamp:%Y%m%d}T080000_fleet" for stamp in stamps]
+    path = list(map(episode_prefix, machine, stamps, sessions, ids))
+    return {
         "path": path,
-        "session": np.char.add(sessions, "T080000_fleet"),
+        "session": sessions,
         "episode_id": ids,
         "sha256": [hashlib.sha256(name.encode()).hexdigest() for name in path],
-        "bytes": (seconds * BYTES_PER_SECOND).astype(np.int64),
-        "files": (FILES_AT_LEAST + seconds * FILES_PER_SECOND).astype(np.int64),
+    }
+
+
+def _about(robot: npt.NDArray[np.int64], day: npt.NDArray[np.int64], rng: np.random.Generator) -> dict[str, Any]:
+    """What was done, by whom, and how it ended."""
+    count = len(robot)
+    outcome = rng.choice(["success", "failure", "aborted", "unlabelled"], count, p=[0.7, 0.25, 0.03, 0.02])
+    return {
         "task": np.array(TASKS)[(robot + day) % len(TASKS)],
         "instruction": "do the task",
         "robot": "iron_r01",
@@ -86,6 +96,22 @@ def fleet_rows(robots: Iterable[int], days: int, episodes: int, start: datetime 
         "policy_index": 3 + day // 7,
         "start_stage": rng.integers(0, 4, count),
         "demonstration": False,
+        "committed": True,
+        "recovered": rng.random(count) < 0.002,
+        "problem": "",
+    }
+
+
+def _seconds(rng: np.random.Generator, count: int) -> dict[str, Any]:
+    """How long the stages were, and what follows from that; half of the attempts have a takeover."""
+    taken_over = rng.random(count) < 0.5
+    rollout = rng.gamma(4.0, 6.0, count)
+    adaptation, recovery = taken_over * rng.gamma(2.0, 2.0, count), taken_over * rng.gamma(3.0, 6.0, count)
+    paused = taken_over * rng.gamma(2.0, 3.0, count)
+    seconds = rollout + adaptation + recovery + paused
+    return {
+        "bytes": (seconds * BYTES_PER_SECOND).astype(np.int64),
+        "files": (FILES_AT_LEAST + seconds * FILES_PER_SECOND).astype(np.int64),
         "rows": (seconds * 30).astype(np.int64),
         "seconds": seconds,
         "takeovers": taken_over.astype(np.int64),
@@ -97,19 +123,7 @@ def fleet_rows(robots: Iterable[int], days: int, episodes: int, start: datetime 
         "frames": (seconds * 90).astype(np.int64),
         "frames_dropped": rng.poisson(0.02, count),
         "valid_share": 1 - rng.random(count) * 0.02,
-        "opened": opened,
-        "committed": True,
-        "recovered": rng.random(count) < 0.002,
-        "problem": "",
     }
-    frame = pl.DataFrame({name: known[name] for name in COLUMNS if name in known}).with_columns(
-        flags=pl.when(pl.col("frames_dropped") > 0)
-        .then(pl.concat_list(pl.lit("frames_dropped")))
-        .otherwise(pl.lit([], pl.List(pl.String)))
-    )
-    return frame.select(pl.col(name).cast(kind) for name, kind in schema().items()).with_columns(
-        machine=pl.Series(machine), as_of=pl.Series(opened).dt.truncate("1d") + timedelta(days=1, hours=2)
-    )
 
 
 def manifest_of_a_night(robot: int, day: datetime, episodes: int) -> Manifest:

@@ -74,6 +74,14 @@ def test_damage_is_found_and_leaves_nothing(packed: Path, tmp_path: Path) -> Non
         unpack(packed, tmp_path / "out")
 
 
+def test_what_was_changed_before_it_was_packed_is_found(takeover_episode: Path, tmp_path: Path) -> None:
+    path = takeover_episode / "events" / "json" / "c" / "0"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(EpisodeError, match="events/json/c/0 was changed"):
+        unpack(pack(takeover_episode, tmp_path / "packed"), tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 def test_an_open_episode_is_not_packed(takeover_episode: Path, tmp_path: Path) -> None:
     still_open = takeover_episode.rename(takeover_episode.with_name("takeover.zarr.open"))
     with pytest.raises(EpisodeError, match="not a finished episode"):
