@@ -86,6 +86,10 @@ class EpisodeRecorder:
         self.frames_dropped += count
         self._dropped[camera, reason] = self._dropped.get((camera, reason), 0) + count
 
+    def drop_records(self, count: int) -> None:
+        """Joint states or commands found the queue full; becomes an event at once."""
+        self.writer.event(EventSample(*self._now, "record_drop", DEVICE, {"count": count, "reason": "overflow"}))
+
     def clock_step_s(self, sample: CommandSample) -> float:
         """By how much the clocks of the filter went back before this command of the attempt [s]; 0: they did not.
 

@@ -74,6 +74,7 @@ class Recorder:
         self._mode_key: tuple[int, int, int, str] | None = None
         self._last_mode: ModeSample | None = None
         self._refused_id = ""
+        self._known_dropped = 0
         self._status = RecorderStatus()
         self._next_flush = self._next_check = 0.0
         self._stop = threading.Event()
@@ -151,9 +152,13 @@ class Recorder:
 
     def _work(self) -> None:
         records, lost = self._inbox.take()
+        dropped = self._inbox.records_dropped
         if self._episode is not None:
             for camera, count in lost.items():
                 self._episode.drop(camera, count, "overflow")
+            if dropped > self._known_dropped:
+                self._episode.drop_records(dropped - self._known_dropped)
+        self._known_dropped = dropped
         while records:  # let go of each image when it has been written: a second of them is 80 MB
             self._dispatch(records.popleft())
         now = time.monotonic()

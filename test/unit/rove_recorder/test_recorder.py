@@ -14,6 +14,7 @@ import pytest
 from rove_core.errors import RecordingError
 from rove_core.joint_space import JointSpace
 from rove_core.modes import Mode
+from rove_recorder import inbox
 from rove_recorder.check import check_episode
 from rove_recorder.inbox import MAX_IMAGE_BYTES, Inbox
 from rove_recorder.reader import Episode, open_episode
@@ -224,6 +225,23 @@ def test_a_disk_that_refuses_is_a_fault_and_the_episode_until_then_is_kept(
     assert open_episode(left[0]).rows >= 20
 
 
+def test_commands_that_find_no_room_in_the_queue_are_an_event(
+    recorder: Recorder, session: Path, mode_sample: MakeMode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder.put(mode_sample(Mode.ROLLOUT, 1, "start"))
+    wait(lambda: recorder.status.state is RecorderState.RECORDING)
+    with monkeypatch.context() as patch:
+        patch.setattr(inbox, "MAX_RECORDS", 0)
+        for number in range(7):
+            tick(recorder, number)
+    assert recorder._inbox.records_dropped == 7
+    wait(lambda: recorder.status.records_dropped == 7)
+    recorder.put(mode_sample(Mode.IDLE, 2, "fail", episode_id=""))
+    wait(lambda: finished(session))
+    events = [event for event in finished(session)[0].events() if event["type"] == "record_drop"]
+    assert sum(event["count"] for event in events) == 7
+
+
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     config = RecorderConfig(out_dir=str(tmp_path / "file" / "session"))
@@ -232,13 +250,13 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
 
 
 def test_images_that_find_no_room_in_the_queue_are_counted() -> None:
-    inbox = Inbox()
+    queue = Inbox()
     image = np.zeros((1000, 1000, 3), np.uint8)
     room = MAX_IMAGE_BYTES // image.nbytes
     for _ in range(room + 3):
-        inbox.put(FrameSample("head", 0, 0, image))
-    records, lost = inbox.take()
+        queue.put(FrameSample("head", 0, 0, image))
+    records, lost = queue.take()
     assert len(records) == room
     assert lost == {"head": 3}
-    inbox.put(FrameSample("head", 0, 0, image))
-    assert len(inbox.take()[0]) == 1
+    queue.put(FrameSample("head", 0, 0, image))
+    assert len(queue.take()[0]) == 1
