@@ -108,6 +108,9 @@ class EpisodeDataset:
                 raise EpisodeError(f"{path} is still open", "wait for its end, or finish it: rove episodes recover")
             if not self.keep.accepts(episode):
                 continue
+            spans = spans_of(episode, len(self._attempts), self.keep)
+            if not len(spans):
+                continue
             first = first or episode
             agree(episode, first)
             self.joint_names = tuple(first.attrs["joint_names"])
@@ -118,7 +121,7 @@ class EpisodeDataset:
             if self._prepare is None and self._image_sizes != sizes:
                 both = f"{path} and {self._attempts[0].path}"
                 raise EpisodeError(f"{both} have images of different sizes", "give `prepare` to resize them")
-            yield spans_of(episode, len(self._attempts) - 1, self.keep)
+            yield spans
 
     def _attempt(self, path: str | Path, episode: Episode) -> Attempt:
         for name in (*self.spec.observations, *([self.spec.action] if self.spec.horizon else [])):
@@ -134,7 +137,7 @@ class EpisodeDataset:
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """The episodes that were kept, by their number."""
+        """The episodes that have windows, by their number."""
         return tuple(attempt.path for attempt in self._attempts)
 
     def __len__(self) -> int:

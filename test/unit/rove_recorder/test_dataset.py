@@ -210,6 +210,20 @@ def test_what_cannot_be_stacked_is_refused(takeover_episode: Path) -> None:
         EpisodeDataset([takeover_episode, other])
 
 
+def test_images_of_two_sizes_need_somebody_to_resize_them(
+    takeover_episode: Path, scripted: Callable[[str], Any]
+) -> None:
+    larger = scripted("larger")
+    larger.size = (80, 60)  # whatever the camera promised
+    for _ in range(100):
+        larger.step(Mode.ROLLOUT)
+    paths = [takeover_episode, larger.close()]
+    with pytest.raises(EpisodeError, match=r"takeover\.zarr have images of different sizes"):
+        EpisodeDataset(paths)
+    resized = EpisodeDataset(paths, prepare=lambda _camera, image: image[:40, :60])
+    assert resized[[0, -1]]["image.head"].shape == (2, 1, 40, 60, 3)
+
+
 def test_maps_are_bounded_and_rows_cross_chunks(tmp_path: Path) -> None:
     spec = ArraySpec("numbers", "int64")
     count = 3 * spec.chunk_rows + 5
