@@ -26,7 +26,7 @@ def bench(
     quick: Annotated[bool, typer.Option("--quick", help="fewer repetitions, coarser figures")] = False,
     list_them: Annotated[bool, typer.Option("--list", help="name the benchmarks and end")] = False,
 ) -> None:
-    """Measure this machine: filter, retarget, loop, takeover, policy, guard."""
+    """Measure this machine; --list names what can be measured."""
     known = {entry.name: entry for entry in entry_points(group=BENCHMARKS_GROUP)}
     if list_them:
         typer.echo("\n".join(sorted(known)))

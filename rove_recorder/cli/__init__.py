@@ -11,4 +11,6 @@ from rove_core.command_group import add_command_group
 
 def register(app: typer.Typer) -> None:
     """Add `rove episodes` to the command."""
-    add_command_group(app, "episodes", "Look at recorded attempts, check and recover them.", sys.modules[__name__])
+    add_command_group(
+        app, "episodes", "Look at recorded attempts, find, check, correct, merge them.", sys.modules[__name__]
+    )

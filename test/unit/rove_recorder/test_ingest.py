@@ -15,6 +15,7 @@ from rove_recorder.export.exporter import Order, export
 from rove_recorder.export.manifest import Manifest
 from rove_recorder.export.targets import open_target
 from rove_recorder.ingest import INGESTED, columns, ingest, rows_of
+from rove_recorder.locations import locate
 from rove_recorder.packing import packed_url
 from rove_recorder.reader import open_episode
 
@@ -98,6 +99,17 @@ def test_packed_episodes_are_rows_that_name_their_file(takeover_episode: Path, t
     (path,) = frame["path"]
     assert path.endswith("session/takeover.packed/takeover.zarr.zip")
     assert open_episode(packed_url(str(tmp_path / "target" / path))).rows == frame["rows"].item()
+
+
+def test_a_target_may_be_behind_a_url(tmp_path: Path) -> None:
+    files = pytest.importorskip("fsspec").filesystem("memory")
+    manifest = night(0)
+    files.pipe_file(f"/bucket/{manifest.key()}", manifest.content())
+    try:
+        assert ingest(locate("memory://bucket"), tmp_path / "catalogue").rows == 5
+        assert ingest(locate("memory://bucket"), tmp_path / "catalogue").manifests == 0
+    finally:
+        files.rm("/bucket", recursive=True)
 
 
 def test_data_sets_are_no_episodes() -> None:
