@@ -33,13 +33,16 @@ def find_episodes(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: (path.parent, path.name.partition(SUFFIX)[0]))
 
 
-def check_episode(episode: Episode) -> list[str]:
+def check_episode(episode: Episode, *, hash_arrays: bool = True) -> list[str]:
     """Every problem as one line; empty when the episode is what the format promises.
 
     Hashes come first. When they say that metadata was changed, what it describes is not looked at: it would only
     be misread.
+
+    Args:
+        hash_arrays: false leaves the hashes of arrays to whoever sends them.
     """
-    problems = list(_hashes(episode))
+    problems = list(_hashes(episode, hash_arrays))
     if any(METADATA in problem for problem in problems):
         return problems
     problems += _results(episode, (arrays.presence, _description))
@@ -71,10 +74,10 @@ def _results(episode: Episode, checks: Iterable[Callable[[Episode], Iterator[str
     return problems
 
 
-def _hashes(episode: Episode) -> Iterator[str]:
+def _hashes(episode: Episode, hash_arrays: bool) -> Iterator[str]:
     if not episode.finished:
         return
-    problems = hashes.problems(episode.path)
+    problems = hashes.problems(episode.path, hash_arrays=hash_arrays)
     yield from problems
     written = episode.path / hashes.HASHES
     if not problems and written.exists():
@@ -109,10 +112,11 @@ def _annotations(episode: Episode) -> Iterator[str]:
             yield f"annotation {mark.source} marks progress before takeover {mark.takeover} began"
 
 
-def exportable(episode: Episode) -> list[str]:
+def exportable(episode: Episode, *, hash_arrays: bool = True) -> list[str]:
     """Why an episode should not go to a trainer yet, one line per reason; empty when it may.
 
-    An episode goes out finished, with an outcome that somebody stands for, within its budgets, and sound.
+    An episode goes out finished, with an outcome that somebody stands for, within its budgets, and sound. See
+    `check_episode` for `hash_arrays`.
     """
     if not (episode.finished and episode.attrs.get("committed")):
         return ["not committed: still open, or its recorder died (rove episodes recover)"]
@@ -123,7 +127,7 @@ def exportable(episode: Episode) -> list[str]:
     except EpisodeError:
         pass  # the check says so
     reasons += [f"flagged: {flag['code']}: {flag['detail']}" for flag in episode.attrs.get("flags", [])]
-    return reasons + check_episode(episode)
+    return reasons + check_episode(episode, hash_arrays=hash_arrays)
 
 
 def _description(episode: Episode) -> Iterator[str]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rove_core.errors import EpisodeError
-from rove_recorder.storage import write_atomically
+from rove_recorder.storage import METADATA, write_atomically
 
 HASHES = "hashes.json"
 ALGORITHM = "sha256"
@@ -117,8 +117,12 @@ def read_hashes(folder: Path) -> EpisodeHashes | None:
     return hashes
 
 
-def problems(folder: Path) -> list[str]:
-    """One line per file that is missing, unexpected or changed; empty also when there is no `hashes.json`."""
+def problems(folder: Path, *, hash_arrays: bool = True) -> list[str]:
+    """One line per file that is missing, unexpected or changed; empty also when there is no `hashes.json`.
+
+    Args:
+        hash_arrays: false compares sizes only of what is no metadata: for who hashes it anyway, a moment later.
+    """
     try:
         hashes = read_hashes(folder)
     except EpisodeError as error:
@@ -129,15 +133,17 @@ def problems(folder: Path) -> list[str]:
     lines = [f"{path} is missing" for path in sorted(hashes.files.keys() - found)]
     lines += [f"{path} does not belong to the episode" for path in sorted(found - hashes.files.keys())]
     for path in sorted(found & hashes.files.keys()):
-        lines += _changed(folder, path, hashes.files[path])
+        lines += _changed(folder, path, hashes.files[path], hash_arrays or path.endswith(METADATA))
     return lines
 
 
-def _changed(folder: Path, path: str, expected: FileHash) -> list[str]:
+def _changed(folder: Path, path: str, expected: FileHash, hashed: bool) -> list[str]:
     try:
         size = (folder / path).stat().st_size
         if size != expected.bytes:
             return [f"{path} has {size} bytes, recorded were {expected.bytes}"]
-        return [] if hash_file(folder / path) == expected else [f"{path} was changed after the episode was recorded"]
+        if not hashed or hash_file(folder / path) == expected:
+            return []
+        return [f"{path} was changed after the episode was recorded"]
     except OSError as error:
         return [f"{path} cannot be read: {error.strerror}"]

@@ -52,16 +52,17 @@ class Content:
     scratch: Path | None = None
 
 
-def reasons_against(path: Path, force: bool) -> list[str]:
+def reasons_against(path: Path, force: bool, hash_arrays: bool) -> list[str]:
     """Why the episode at `path` must stay, one line per reason.
 
     Args:
         force: flagged episodes go too. Nothing makes an unlabelled or damaged one go.
+        hash_arrays: false when its files are sent as they are: then they are hashed on the way.
     """
     from rove_recorder.check import exportable
 
     try:
-        reasons = exportable(open_episode(path))
+        reasons = exportable(open_episode(path), hash_arrays=hash_arrays)
     except EpisodeError as error:
         return [str(error)]
     return [reason for reason in reasons if not (force and reason.startswith("flagged:"))]

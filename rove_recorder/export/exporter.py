@@ -153,7 +153,7 @@ class _Run:
         for path in candidates(order.root, order.select, self._since):
             try:
                 content = episode_content(path, order.robot, self._published)
-                reasons = reasons_against(path, order.force) if content else []
+                reasons = reasons_against(path, order.force, hash_arrays=order.dry_run) if content else []
             except UnreachableError:
                 raise
             except (EpisodeError, ExportError) as error:
@@ -184,7 +184,7 @@ class _Run:
         for path in candidates(order.root, order.select, self._since):
             try:
                 sha256 = (read_hashes(path) or hash_episode(path)).sha256
-                reasons = [] if sha256 in converted else reasons_against(path, order.force)
+                reasons = [] if sha256 in converted else reasons_against(path, order.force, hash_arrays=True)
             except EpisodeError as error:
                 reasons, sha256 = [str(error)], ""
             if reasons:

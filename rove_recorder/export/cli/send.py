@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from rove_core.errors import ConfigError, nearest
 from rove_recorder.export.cli.arguments import (
     EXIT_PROBLEMS,
     EXIT_TRY_AGAIN,
@@ -69,8 +70,11 @@ def send(
     from rove_recorder.export.retention import prune
     from rove_recorder.export.summary import write_page
     from rove_recorder.export.targets import open_target
+    from rove_recorder.formats import FORMATS
     from rove_recorder.formats.options import parse_options
 
+    if kind not in (ZARR, PACKED, *FORMATS):
+        raise ConfigError(f"no format '{kind}'", nearest(kind, (ZARR, PACKED, *FORMATS)))
     order = Order(
         root=folder,
         robot=robot,
