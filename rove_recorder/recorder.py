@@ -21,7 +21,7 @@ from rove_recorder.episode import DEVICE, Ending, EpisodeRecorder
 from rove_recorder.flags import Budget
 from rove_recorder.inbox import Inbox
 from rove_recorder.quality import LITTLE_DISK_MINUTES, QualityMeter
-from rove_recorder.raw_log import RawLog, complete
+from rove_recorder.raw_log import RawLog
 from rove_recorder.records import (
     CameraModel,
     CommandSample,
@@ -66,6 +66,7 @@ class Recorder:
         self._session = Path(config.out_dir).absolute()
         self._inbox = Inbox()
         self._cameras = {name: CameraModel() for name in config.cameras}
+        self._taken: deque[Record] = deque()  # kept here, so that the rest is not lost with one that fails
         self._recent: deque[Record] = deque(maxlen=RECENT_RECORDS)
         self._newest_frame: dict[str, FrameSample] = {}
         self._episode: EpisodeRecorder | None = None
@@ -104,7 +105,6 @@ class Recorder:
                 self.recovered += recover(sibling)
         self._check_disk()
         if self._raw_log is not None:
-            complete(self._session)
             self._raw_log.start()
         self._sync.start()
         self._thread.start()
@@ -159,8 +159,10 @@ class Recorder:
             if dropped > self._known_dropped:
                 self._episode.drop_records(dropped - self._known_dropped)
         self._known_dropped = dropped
-        while records:  # let go of each image when it has been written: a second of them is 80 MB
-            self._dispatch(records.popleft())
+        self._taken += records
+        del records
+        while self._taken:  # let go of each image when it has been written: a second of them is 80 MB
+            self._dispatch(self._taken.popleft())
         now = time.monotonic()
         if self._ending is not None and now >= self._ending[0]:
             self._close(self._ending[1])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,9 @@ from rove_recorder.storage import (
     sync_folder,
     write_atomically,
 )
+
+# What else a kill leaves behind: an episode's folder that was being made, a raw log.
+LEFTOVERS = (f"{OPEN_SUFFIX}{PARTIAL}", ".mcap.open")
 
 # Of an episode that nobody could end properly.
 RECOVERED_BY = "recovery"
@@ -187,8 +191,8 @@ def recover(folder: Path) -> list[tuple[Path, str]]:
         raise RecordingError(f"no folder {folder}", "give the folder that holds sessions, or a session")
     done: list[tuple[Path, str]] = []
     orphans = [folder] if folder.name.endswith(OPEN_SUFFIX) else sorted(folder.rglob(f"*{OPEN_SUFFIX}"))
-    half_built = folder.rglob(f"*{OPEN_SUFFIX}{PARTIAL}")
-    for session in sorted({path.parent for path in (*orphans, *half_built)}):
+    leftovers = [path for suffix in LEFTOVERS for path in folder.rglob(f"*{suffix}")]
+    for session in sorted({path.parent for path in (*orphans, *leftovers)}):
         inside = [orphan for orphan in orphans if orphan.parent == session]
         try:
             lock = SessionLock(session)
@@ -196,21 +200,27 @@ def recover(folder: Path) -> list[tuple[Path, str]]:
             done += [(orphan, f"left alone: {error}") for orphan in inside]
             continue
         with lock:
-            _remove_half_built(session)
+            _tidy(session)
             done += [_recover_one(orphan) for orphan in inside]
     return done
 
 
 def recover_locked(session: Path) -> list[tuple[Path, str]]:
     """`recover` for a session whose lock the caller holds."""
-    _remove_half_built(session)
+    _tidy(session)
     return [_recover_one(orphan) for orphan in sorted(session.glob(f"*{OPEN_SUFFIX}"))]
 
 
-def _remove_half_built(session: Path) -> None:
-    """Folders of a recorder that was killed while it made them: no record was in them yet."""
-    for folder in session.glob(f"*{OPEN_SUFFIX}{PARTIAL}"):
+def _tidy(session: Path) -> None:
+    """Remove folders of a recorder that was killed while it made them, empty yet, and complete its raw logs."""
+    half_built, raw_logs = ([*session.glob(f"*{suffix}")] for suffix in LEFTOVERS)
+    for folder in half_built:
         shutil.rmtree(folder, ignore_errors=True)
+    if raw_logs:
+        from rove_recorder.raw_log import complete
+
+        with suppress(OSError):  # no room: they stay for the next time, and episodes come first
+            complete(session)
 
 
 def _recover_one(orphan: Path) -> tuple[Path, str]:

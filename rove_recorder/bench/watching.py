@@ -23,6 +23,8 @@ MIB = 1024 * 1024
 SAMPLE_S, POLL_S = 1.0, 0.02
 # Memory is compared from here on: buffers and caches have their size by then.
 WARM_SHARE = 0.1
+# A slope of fewer says nothing.
+MIN_SAMPLES = 10
 
 
 class _Watch:
@@ -76,9 +78,12 @@ class ProcessWatch(_Watch):
     def memory(self, begin_ns: int, end_ns: int) -> dict[str, float]:
         """Resident memory and its slope, by least squares, after the first tenth of the time."""
         inside = self._between(begin_ns + int(WARM_SHARE * (end_ns - begin_ns)), end_ns)
-        hours = (inside[:, 0] - inside[0, 0]) / 3.6e12
-        slope = float(np.polyfit(hours, inside[:, 2], 1)[0])
-        figures = {"rss_mib": np.median(inside[:, 2]), "rss_max_mib": inside[:, 2].max(), "rss_slope_mib_per_h": slope}
+        if not len(inside):
+            return {}
+        figures = {"rss_mib": np.median(inside[:, 2]), "rss_max_mib": inside[:, 2].max()}
+        if len(inside) >= MIN_SAMPLES:
+            hours = (inside[:, 0] - inside[0, 0]) / 3.6e12
+            figures["rss_slope_mib_per_h"] = np.polyfit(hours, inside[:, 2], 1)[0]
         return {name: round(float(value), 1) for name, value in figures.items()}
 
     def _between(self, begin_ns: int, end_ns: int) -> np.ndarray[Any, np.dtype[np.float64]]:

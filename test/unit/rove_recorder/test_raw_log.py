@@ -11,6 +11,7 @@ from mcap.reader import make_reader
 
 from rove_recorder import raw_log
 from rove_recorder.raw_log import RawLog, Topic, complete
+from rove_recorder.recovery import recover
 
 TOPICS = {name: Topic(name, "std_msgs/msg/String", "string data") for name in ("/first", "/second")}
 DEADLINE_S = 10.0
@@ -69,8 +70,9 @@ def test_what_a_kill_left_behind_is_completed_up_to_the_last_whole_chunk(tmp_pat
     killed = tmp_path / "attempt.mcap.open"
     killed.write_bytes(content[: end_of_data - cut])
     finished.unlink()
-    assert complete(tmp_path) == [finished]
-    assert [path.name for path in tmp_path.iterdir()] == ["attempt.mcap"]
+    (tmp_path / "dead.zarr.open.partial").mkdir()
+    assert recover(tmp_path.parent) == []  # no episode was open
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".recorder.lock", "attempt.mcap"]
     messages = _messages(finished)
     assert messages == sent[: len(messages)]
     assert len(messages) > 1000 - (cut + 2 * raw_log.CHUNK_BYTES) / 1000
