@@ -13,10 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rove_core.errors import EpisodeError
+from rove_recorder.annotations import FOLDER as ANNOTATIONS
 from rove_recorder.hashes import problems
 from rove_recorder.schema import OPEN_SUFFIX, SUFFIX
 
 PACKED_SUFFIX = f"{SUFFIX}.zip"
+# An export keeps a packed episode in a folder of this name, with annotations that came later beside it.
+PACKED_FOLDER = ".packed"
 
 # The same episode gives the same bytes, wherever and whenever it is packed: zip's oldest date, plain permissions.
 _DATE = (1980, 1, 1, 0, 0, 0)
@@ -72,7 +75,8 @@ def _names(episode: Path) -> Iterator[str]:
 def unpack(packed: Path, out: Path) -> Path:
     """Make the folder of a packed episode again, in `out`, and compare it with its hashes.
 
-    The folder appears under its name when it is whole and right.
+    The folder appears under its name when it is whole and right, with the annotations that an export put beside the
+    file.
 
     Raises:
         EpisodeError: not a packed episode, damaged, or there is an episode of that name.
@@ -84,6 +88,9 @@ def unpack(packed: Path, out: Path) -> Path:
     try:
         with zipfile.ZipFile(packed) as archive:
             archive.extractall(temporary)
+        if packed.parent.name.endswith(PACKED_FOLDER):
+            for annotation in (packed.parent / ANNOTATIONS).glob("[!.]*@*"):
+                shutil.copytree(annotation, temporary / ANNOTATIONS / annotation.name, dirs_exist_ok=True)
         wrong = problems(temporary)
         if wrong:
             raise EpisodeError(f"{packed}: {wrong[0]}" + (f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""))

@@ -10,12 +10,11 @@ from datetime import UTC, datetime
 from typing import Final
 
 from rove_core.errors import ExportError
-from rove_recorder.packing import PACKED_SUFFIX
+from rove_recorder.packing import PACKED_FOLDER, PACKED_SUFFIX
 from rove_recorder.schema import SUFFIX
 
 MANIFESTS: Final = "manifests"
 DATASETS: Final = "datasets"
-PACKED_FOLDER: Final = ".packed"
 
 # Names of files that are still being sent start with a dot and end like this, so that nobody takes them for whole.
 PART_SUFFIX: Final = ".part"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import zarr
 
 from rove_core.errors import EpisodeError
+from rove_recorder.annotations import annotate
 from rove_recorder.packing import pack, packed_url, unpack
 from rove_recorder.reader import open_episode
 
@@ -60,6 +62,14 @@ def test_annotations_go_along_and_derived_labels_stay(takeover_episode: Path, tm
     again = unpack(pack(takeover_episode, tmp_path / "packed"), tmp_path)
     assert (again / "annotations" / "outcome@1" / "zarr.json").is_file()
     assert [path.name for path in (again / "derived").iterdir()] == ["zarr.json"]
+
+
+def test_annotations_that_an_export_put_beside_it_come_back_in(takeover_episode: Path, tmp_path: Path) -> None:
+    packed = pack(takeover_episode, tmp_path / "target" / "takeover.packed")
+    when = datetime(2026, 5, 5, tzinfo=UTC)
+    annotate(takeover_episode, "outcome", "outcome", {"value": "failure"}, by="ann", when=when, tool="test")
+    shutil.copytree(takeover_episode / "annotations" / "outcome@1", packed.parent / "annotations" / "outcome@1")
+    assert open_episode(unpack(packed, tmp_path)).outcome.value == "failure"
 
 
 def test_damage_is_found_and_leaves_nothing(packed: Path, tmp_path: Path) -> None:
