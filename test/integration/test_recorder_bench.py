@@ -21,6 +21,6 @@ def test_what_was_sent_is_compared_with_what_was_recorded() -> None:
 
 @pytest.mark.usefixtures("domain_id")
 def test_the_peer_writes_the_same_topics() -> None:
-    figures = record_raw(2.0)
+    figures = record_raw(4.0)
     assert figures["frames_written"] > 20
     assert figures["commands_written"] > 50
