@@ -154,9 +154,16 @@ def local(location: Location) -> Path:
 
 
 def children(folder: Location, file_name: str) -> Mapping[str, bytes]:
-    """Sub-folder -> content of its file `file_name`, in order of name; of those sub-folders that have one."""
+    """Sub-folder -> content of its file `file_name`, in order of name; of those sub-folders that have one.
+
+    Raises:
+        EpisodeError: one cannot be read.
+    """
     if isinstance(folder, Path):
-        return {path.parent.name: path.read_bytes() for path in sorted(folder.glob(f"*/{file_name}"))}
+        try:
+            return {path.parent.name: path.read_bytes() for path in sorted(folder.glob(f"*/{file_name}"))}
+        except OSError as error:
+            raise EpisodeError(f"cannot read {error.filename}: {error.strerror}") from None
     names = [path.name for path in folder.glob("*") if path.name != file_name]
     found = folder.read_below([f"{name}/{file_name}" for name in names])
     return {name: found[f"{name}/{file_name}"] for name in names if f"{name}/{file_name}" in found}

@@ -84,6 +84,14 @@ def test_a_folder_that_is_no_episode_is_said_so(tmp_path: Path, takeover_episode
         open_episode(takeover_episode).steps["stat"]
 
 
+def test_metadata_that_cannot_be_read_are_named(takeover_episode: Path) -> None:
+    metadata = takeover_episode / "steps" / "state" / "zarr.json"
+    metadata.unlink()
+    metadata.mkdir()
+    with pytest.raises(EpisodeError, match=r"cannot read .*steps/state/zarr\.json: Is a directory"):
+        _ = open_episode(takeover_episode).steps
+
+
 def test_another_schema_version_is_refused(takeover_episode: Path) -> None:
     metadata = takeover_episode / "zarr.json"
     content = json.loads(metadata.read_text())
