@@ -163,18 +163,22 @@ class Recorder:
         del records
         while self._taken:  # let go of each image when it has been written: a second of them is 80 MB
             self._dispatch(self._taken.popleft())
+            self._flush_when_due(time.monotonic())  # on a busy computer a batch of images takes a while
         now = time.monotonic()
         if self._ending is not None and now >= self._ending[0]:
             self._close(self._ending[1])
-        if self._episode is not None and now >= self._next_flush:
-            self._next_flush = now + self.config.flush_period_s
-            self._episode.flush()
+        self._flush_when_due(now)
         if now >= self._next_check:
             self._next_check = now + RETRY_PERIOD_S
             self._disk.wrote(now, self._episode.writer.bytes_written if self._episode else None)
             self._check_disk()
         self._meter.update(now)
         self._update()
+
+    def _flush_when_due(self, now: float) -> None:
+        if self._episode is not None and now >= self._next_flush:
+            self._next_flush = now + self.config.flush_period_s
+            self._episode.flush()
 
     def _dispatch(self, record: Record) -> None:
         self._meter.add(record)
