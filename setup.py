@@ -166,11 +166,11 @@ setup(
             "rove_head = rove_inference.actor.head:build_head",
         ],
         # What `rove deploy` prints when it is done; it may not import the recorder itself.
-        "rove.session_summaries": ["episodes = rove_recorder.summary:summarise"],
+        "rove.session_summaries": ["episodes = rove_recorder.views.summary:summarise"],
         # How chunks become commands, for `rove bench policy`; it may not import the arbiter itself.
         "rove.playbacks": ["arbiter = rove_hil.bench.playback:play"],
         # Labels that `rove episodes derive` computes.
-        "rove.derivations": ["returns = rove_recorder.returns:RETURNS"],
+        "rove.derivations": ["returns = rove_recorder.labels.returns:RETURNS"],
         "rove.benchmarks": [
             "filter = rove_hil.bench.filter:run",
             "guard = rove_hil.bench.guard:run",

@@ -12,7 +12,24 @@ import numpy as np
 import numpy.typing as npt
 
 from rove_core.errors import EpisodeError, nearest
-from rove_recorder.annotations import (
+from rove_recorder.episode_format.locations import Location, beside_packed, children, local, locate
+from rove_recorder.episode_format.schema import FORMAT, OPEN_SUFFIX, SCHEMA_VERSION, SUFFIX, Layout
+from rove_recorder.episode_format.segmenter import (
+    ProgressMark,
+    StageSpan,
+    marks_of_takeovers,
+    progress_marks,
+    segment,
+)
+from rove_recorder.episode_format.storage import (
+    METADATA,
+    AnyArray,
+    ArrayFolder,
+    array_rows,
+    read_metadata,
+    records_on_disk,
+)
+from rove_recorder.labels.annotations import (
     Annotation,
     EpisodeOutcome,
     MarkTime,
@@ -20,19 +37,9 @@ from rove_recorder.annotations import (
     outcome_of,
     read_annotations,
 )
-from rove_recorder.derived import read_derived
-from rove_recorder.images import Image, decode_jpeg, jpeg_size
-from rove_recorder.locations import Location, beside_packed, children, local, locate
-from rove_recorder.schema import FORMAT, OPEN_SUFFIX, SCHEMA_VERSION, SUFFIX, Layout
-from rove_recorder.segmenter import (
-    ProgressMark,
-    StageSpan,
-    marks_of_takeovers,
-    progress_marks,
-    segment,
-)
-from rove_recorder.storage import METADATA, AnyArray, ArrayFolder, array_rows, read_metadata, records_on_disk
-from rove_recorder.training_view import TrainingView, training_view
+from rove_recorder.labels.derived import read_derived
+from rove_recorder.windows.images import Image, decode_jpeg, jpeg_size
+from rove_recorder.windows.training_view import TrainingView, training_view
 
 # How many records each group keeps, written before an episode is sealed; only in folders that are still open.
 SEALING = "sealing.json"

@@ -10,11 +10,11 @@ import numpy as np
 
 from rove_core.joint_space import JointSpace
 from rove_core.modes import Mode, Outcome, Source, Stage
-from rove_recorder.episode import Ending, EpisodeRecorder
-from rove_recorder.images import Image
-from rove_recorder.records import CameraModel, CommandSample, EpisodeInfo, FrameSample, JointSample
-from rove_recorder.resampler import Resampler
-from rove_recorder.writer import EpisodeWriter
+from rove_recorder.recording.episode import Ending, EpisodeRecorder
+from rove_recorder.recording.records import CameraModel, CommandSample, EpisodeInfo, FrameSample, JointSample
+from rove_recorder.recording.resampler import Resampler
+from rove_recorder.recording.writer import EpisodeWriter
+from rove_recorder.windows.images import Image
 
 CAMERAS = ("head", "left_wrist", "right_wrist")
 WIDTH, HEIGHT = 640, 480

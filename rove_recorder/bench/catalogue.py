@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from rove_recorder.bench.fleet import START, fleet_rows, manifest_of_a_night, write_manifests
-from rove_recorder.catalogue import PARTITION
+from rove_recorder.catalogue.catalogue import PARTITION
 
 ROBOTS, EPISODES_A_DAY = 100, 90
 REPETITIONS = 3
@@ -29,14 +29,14 @@ WIDE = "task = 'toaster' AND outcome = 'success' AND takeovers > 0 AND policy_in
 SELECT = """
 import sys
 from pathlib import Path
-from rove_recorder.catalogue import open_catalogue, select
+from rove_recorder.catalogue.catalogue import open_catalogue, select
 print(len(select(open_catalogue(Path(sys.argv[1])), sys.argv[2])))
 """
 STATS = """
 import sys
 from pathlib import Path
-from rove_recorder.catalogue import open_catalogue
-from rove_recorder.catalogue_stats import stats_of
+from rove_recorder.catalogue.catalogue import open_catalogue
+from rove_recorder.catalogue.catalogue_stats import stats_of
 print(stats_of(open_catalogue(Path(sys.argv[1])))["episodes"])
 """
 DUCKDB = """
@@ -57,7 +57,7 @@ print(ds.dataset(sys.argv[1], partitioning="hive").to_table(filter=conditions[sy
 INGEST = """
 import sys
 from pathlib import Path
-from rove_recorder.ingest import ingest
+from rove_recorder.catalogue.ingest import ingest
 print(ingest(Path(sys.argv[1]), Path(sys.argv[2])).rows)
 """
 # Added to each of them. Not getrusage: it begins with the memory of the process that started this one.

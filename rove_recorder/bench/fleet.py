@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from rove_recorder.catalogue import COLUMNS, schema
+from rove_recorder.catalogue.catalogue import COLUMNS, schema
 from rove_recorder.export.layout import episode_prefix
 from rove_recorder.export.manifest import Entry, Manifest, counted
 
@@ -32,7 +32,7 @@ def machine_name(robot: int) -> str:
 
 
 def fleet_rows(robots: Iterable[int], days: int, episodes: int, start: datetime = START) -> pl.DataFrame:
-    """Rows of the catalogue of many robots: what `rove_recorder.ingest.rows_of` makes of their manifests.
+    """Rows of the catalogue of many robots: what `rove_recorder.catalogue.ingest.rows_of` makes of their manifests.
 
     Args:
         robots: their numbers. days: how many. episodes: attempts of a robot on a day. start: the first day [UTC].

@@ -25,11 +25,11 @@ import numpy.typing as npt
 
 from rove_core.errors import RoveError
 from rove_recorder.bench.attempts import CAMERAS, record_attempt
-from rove_recorder.dataset import EpisodeDataset, WindowSpec
-from rove_recorder.images import decode_jpeg
+from rove_recorder.episode_format.storage import AnyArray
 from rove_recorder.reader import open_episode
-from rove_recorder.storage import AnyArray
-from rove_recorder.window_index import WindowFilter
+from rove_recorder.windows.dataset import EpisodeDataset, WindowSpec
+from rove_recorder.windows.images import decode_jpeg
+from rove_recorder.windows.window_index import WindowFilter
 
 HORIZON = 16
 BATCH = 32

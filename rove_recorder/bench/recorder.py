@@ -30,7 +30,7 @@ from mcap.records import MessageIndex
 import rove_core
 from rove_core.errors import RoveError
 from rove_recorder.bench.watching import DiskWatch, ImagesRemoved, ProcessWatch
-from rove_recorder.hashes import read_hashes
+from rove_recorder.episode_format.hashes import read_hashes
 from rove_recorder.reader import Episode, open_episode
 
 CAMERAS = ("head", "left_wrist", "right_wrist")

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from rove_core.errors import EpisodeError
+from rove_recorder.episode_format.schema import OPEN_SUFFIX, SUFFIX
+from rove_recorder.episode_format.storage import records_on_disk
 from rove_recorder.reader import ArrayGroup, open_episode
-from rove_recorder.schema import OPEN_SUFFIX, SUFFIX
-from rove_recorder.storage import records_on_disk
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")

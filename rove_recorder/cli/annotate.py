@@ -42,7 +42,7 @@ def annotate(
         return
     if not (kind and content):
         raise EpisodeError("nothing to say", "give --kind and --json, or --propose")
-    from rove_recorder.annotations import annotate as annotate_episode
+    from rove_recorder.labels.annotations import annotate as annotate_episode
     from rove_recorder.reader import open_episode
 
     path = open_episode(folder).path
@@ -51,8 +51,8 @@ def annotate(
 
 
 def _propose(folder: Path, by: str, now: datetime) -> None:
-    from rove_recorder.check import find_episodes
-    from rove_recorder.progress_proposal import annotate_proposals
+    from rove_recorder.checking.check import find_episodes
+    from rove_recorder.labels.progress_proposal import annotate_proposals
     from rove_recorder.reader import open_episode
 
     added, failed = 0, False

@@ -19,7 +19,7 @@ def register(group: typer.Typer) -> None:
 
 def check(folder: Folder, as_json: AsJson = False) -> None:
     """Verify what the format promises; exit code 1 with one line per problem."""
-    from rove_recorder.check import find_episodes
+    from rove_recorder.checking.check import find_episodes
 
     checked = [check_episode_at(path) for path in find_episodes(folder)]
     found = sum(len(one.problems) for one in checked)
@@ -48,7 +48,7 @@ class Checked:
 
 def check_episode_at(path: Path) -> Checked:
     """Check the episode at `path`; that it cannot be opened is a problem of it."""
-    from rove_recorder.check import check_episode, notes
+    from rove_recorder.checking.check import check_episode, notes
     from rove_recorder.reader import open_episode
 
     try:

@@ -13,9 +13,9 @@ from rove_core.errors import ConfigError, nearest
 from rove_recorder.cli.arguments import EXIT_PROBLEMS, Folder
 
 if TYPE_CHECKING:
-    from rove_recorder.derivation import Derivation
+    from rove_recorder.labels.derivation import Derivation
 
-# name -> rove_recorder.derivation.Derivation; packages bring their own.
+# name -> rove_recorder.labels.derivation.Derivation; packages bring their own.
 DERIVATIONS_GROUP = "rove.derivations"
 
 
@@ -36,8 +36,8 @@ def derive(
     scheduler: Annotated[str, typer.Option(help="Dask scheduler, as tcp://host:8786, instead of processes.")] = "",
 ) -> None:
     """Compute labels of finished episodes into their `derived`; what is there and not stale stays."""
-    from rove_recorder.catalogue import catalogue_of, select
-    from rove_recorder.derivation import COMPUTED, THERE, derive_all
+    from rove_recorder.catalogue.catalogue import catalogue_of, select
+    from rove_recorder.labels.derivation import COMPUTED, THERE, derive_all
 
     derivation = configured(_derivation(labels), settings or [])
     frame = select(catalogue_of(folder), where or "problem = ''")

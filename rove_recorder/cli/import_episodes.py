@@ -92,7 +92,7 @@ def _pairs(words: Iterable[str]) -> dict[str, str]:
 
 
 def _check(paths: list[Path]) -> None:
-    from rove_recorder.check import check_episode
+    from rove_recorder.checking.check import check_episode
     from rove_recorder.reader import open_episode
 
     problems = [f"{path}: {problem}" for path in paths for problem in check_episode(open_episode(path))]

@@ -16,7 +16,7 @@ def index(
     folder: Folder,
 ) -> None:
     """Bring the catalogue of a folder up to date; the other commands do so by themselves."""
-    from rove_recorder.catalogue import INDEX, catalogue_of
+    from rove_recorder.catalogue.catalogue import INDEX, catalogue_of
 
     frame = catalogue_of(folder)
     unreadable = frame.filter(frame["problem"] != "")

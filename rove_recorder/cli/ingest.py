@@ -20,8 +20,8 @@ def ingest(
     out: Annotated[Path, typer.Argument(help="Folder of the catalogue.", show_default=False)],
 ) -> None:
     """Add what robots exported to a catalogue for `select` and `stats`; reads manifests, opens no episode."""
-    from rove_recorder.ingest import ingest as ingest_target
-    from rove_recorder.locations import locate
+    from rove_recorder.catalogue.ingest import ingest as ingest_target
+    from rove_recorder.episode_format.locations import locate
 
     done = ingest_target(locate(target), out)
     for line in done.damaged:

@@ -34,7 +34,7 @@ def label(
     """Set or correct outcome and t_r: as a new version beside the recorded facts, which stay as they are."""
     from datetime import UTC, datetime
 
-    from rove_recorder.labels import label_marks, label_outcome
+    from rove_recorder.labels.labels import label_marks, label_outcome
     from rove_recorder.reader import open_episode
 
     if not (outcome or t_r):

@@ -16,8 +16,8 @@ def register(group: typer.Typer) -> None:
 
 def list_episodes(folder: Folder, as_json: AsJson = False) -> None:
     """One line per attempt: outcome, takeovers, seconds per stage, what was lost."""
-    from rove_recorder.attempt_facts import session_facts
-    from rove_recorder.summary import table
+    from rove_recorder.views.attempt_facts import session_facts
+    from rove_recorder.views.summary import table
 
     facts = session_facts(folder)
     typer.echo(json.dumps([fact.as_json() for fact in facts], indent=2) if as_json else table(facts, folder))

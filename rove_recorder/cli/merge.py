@@ -20,8 +20,8 @@ def merge(
     into: Annotated[Path, typer.Option("--into", help="Folder to bring them to.", show_default=False)],
 ) -> None:
     """Copy finished episodes into one folder: nothing is overwritten, what is there already stays."""
-    from rove_recorder.merging import ANNOTATED, COPIED, THERE
-    from rove_recorder.merging import merge as merge_folders
+    from rove_recorder.catalogue.merging import ANNOTATED, COPIED, THERE
+    from rove_recorder.catalogue.merging import merge as merge_folders
 
     counts = {COPIED: 0, ANNOTATED: 0, THERE: 0}
     refused = 0

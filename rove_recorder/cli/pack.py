@@ -21,8 +21,8 @@ def pack(
     where: Annotated[str, typer.Option("--select", help="SQL condition over the catalogue.")] = "",
 ) -> None:
     """Write finished episodes as uncompressed .zarr.zip files, which readers of zarr open as they are."""
-    from rove_recorder.catalogue import catalogue_of, select
-    from rove_recorder.packing import pack as pack_episode
+    from rove_recorder.catalogue.catalogue import catalogue_of, select
+    from rove_recorder.episode_format.packing import pack as pack_episode
 
     found = select(catalogue_of(folder), where or "problem = ''")
     for name in found["path"]:

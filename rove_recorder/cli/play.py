@@ -20,8 +20,8 @@ def play(
     save: Annotated[Path | None, typer.Option(help="Write a .rrd file instead of opening the viewer.")] = None,
 ) -> None:
     """Open an episode in the Rerun viewer: cameras, joints, stages, events, chunks."""
-    from rove_recorder import playback
     from rove_recorder.reader import open_episode
+    from rove_recorder.views import playback
 
     opened = open_episode(episode)
     if save is None:

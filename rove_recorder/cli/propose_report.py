@@ -24,8 +24,8 @@ def propose_report(
     """Compare proposals of t_r with what scripted operators knew (ground_truth.jsonl beside the episodes)."""
     import json
 
-    from rove_recorder import progress_evaluation as evaluation
-    from rove_recorder.progress_proposal import FEATURES, SHIPPED
+    from rove_recorder.labels import progress_evaluation as evaluation
+    from rove_recorder.labels.progress_proposal import FEATURES, SHIPPED
 
     known = evaluation.known_takeovers(folder)
     weights = evaluation.fit(known) if fit else SHIPPED

@@ -14,7 +14,7 @@ def register(group: typer.Typer) -> None:
 
 def recover(folder: Folder) -> None:
     """Finish episodes whose recorder died; they become readable and unlabelled."""
-    from rove_recorder.recovery import recover as recover_folder
+    from rove_recorder.recording.recovery import recover as recover_folder
 
     done = recover_folder(folder)
     for path, what in done:

@@ -24,8 +24,8 @@ def select(
     paths: Annotated[bool, typer.Option("--paths", help="Print only paths, one per line.")] = False,
 ) -> None:
     """Episodes for which a SQL condition over the columns of the catalogue holds."""
-    from rove_recorder.catalogue import open_catalogue
-    from rove_recorder.catalogue import select as select_rows
+    from rove_recorder.catalogue.catalogue import open_catalogue
+    from rove_recorder.catalogue.catalogue import select as select_rows
 
     catalogue = open_catalogue(folder)
     found = select_rows(catalogue, where)

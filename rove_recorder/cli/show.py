@@ -27,9 +27,9 @@ def show(
     png: Annotated[Path | None, typer.Option(help="Write the same as a picture.")] = None,
 ) -> None:
     """What is in one episode: attributes, stages, events."""
-    from rove_recorder.attempt_facts import facts_of
     from rove_recorder.reader import open_episode
-    from rove_recorder.summary import table
+    from rove_recorder.views.attempt_facts import facts_of
+    from rove_recorder.views.summary import table
 
     opened = open_episode(episode)
     stages = [
@@ -44,11 +44,11 @@ def show(
         for span in opened.stages()
     ]
     if html is not None:
-        from rove_recorder.report import write_report
+        from rove_recorder.views.report import write_report
 
         write_report(opened.episode_id, [facts_of(episode)], html)
     if png is not None:
-        from rove_recorder.picture import write_picture
+        from rove_recorder.views.picture import write_picture
 
         write_picture(opened, png)
     if as_json:

@@ -21,8 +21,8 @@ def stats(
     as_json: AsJson = False,
 ) -> None:
     """Episodes, hours, stages and the human's share, per task, policy index and operator."""
-    from rove_recorder.catalogue import open_catalogue, select
-    from rove_recorder.catalogue_stats import stats_of, stats_text
+    from rove_recorder.catalogue.catalogue import open_catalogue, select
+    from rove_recorder.catalogue.catalogue_stats import stats_of, stats_text
 
     frame = open_catalogue(folder)
     found = stats_of(select(frame, where) if where else frame)

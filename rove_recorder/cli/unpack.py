@@ -18,7 +18,7 @@ def unpack(
     out: Annotated[Path, typer.Option("--out", help="Folder for the episodes.", show_default=False)],
 ) -> None:
     """Make the folders of packed episodes again and compare them with their hashes."""
-    from rove_recorder.packing import unpack as unpack_episode
+    from rove_recorder.episode_format.packing import unpack as unpack_episode
 
     for file in files:
         typer.echo(unpack_episode(file, out))

@@ -13,11 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from rove_core.errors import EpisodeError, ExportError
-from rove_recorder.catalogue import row_of
-from rove_recorder.export.layout import dataset_prefix, episode_prefix, packed_key, packed_prefix
-from rove_recorder.export.manifest import Entry, FileEntry, annotation_entries
-from rove_recorder.export.targets import Item, SourceChangedError
-from rove_recorder.hashes import (
+from rove_recorder.catalogue.catalogue import row_of
+from rove_recorder.episode_format.hashes import (
     ALGORITHM,
     GROWING,
     HASHES,
@@ -29,9 +26,12 @@ from rove_recorder.hashes import (
     of_files,
     read_hashes,
 )
-from rove_recorder.packing import pack
+from rove_recorder.episode_format.packing import pack
+from rove_recorder.episode_format.storage import METADATA, PARTIAL
+from rove_recorder.export.layout import dataset_prefix, episode_prefix, packed_key, packed_prefix
+from rove_recorder.export.manifest import Entry, FileEntry, annotation_entries
+from rove_recorder.export.targets import Item, SourceChangedError
 from rove_recorder.reader import Episode, open_episode
-from rove_recorder.storage import METADATA, PARTIAL
 
 # Such names mean the same in every file system, shell and bucket.
 _PATH = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+@-]*(/[A-Za-z0-9][A-Za-z0-9_.+@-]*)*")
@@ -59,7 +59,7 @@ def reasons_against(path: Path, force: bool, hash_arrays: bool) -> list[str]:
         force: flagged episodes go too. Nothing makes an unlabelled or damaged one go.
         hash_arrays: false when its files are sent as they are: then they are hashed on the way.
     """
-    from rove_recorder.check import exportable
+    from rove_recorder.checking.check import exportable
 
     try:
         reasons = exportable(open_episode(path), hash_arrays=hash_arrays)

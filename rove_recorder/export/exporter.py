@@ -14,6 +14,7 @@ from typing import Final
 
 from rove_core import __version__
 from rove_core.errors import EpisodeError, ExportError, RoveError, UnreachableError
+from rove_recorder.episode_format.hashes import FileHash, hash_episode, read_hashes
 from rove_recorder.export.contents import (
     Content,
     dataset_content,
@@ -30,7 +31,6 @@ from rove_recorder.export.summary import Refused, Summary
 from rove_recorder.export.targets import Item, SourceChangedError, Target
 from rove_recorder.formats import writer
 from rove_recorder.formats.options import Options
-from rove_recorder.hashes import FileHash, hash_episode, read_hashes
 from rove_recorder.reader import open_episode
 
 DEFAULT_JOBS: Final = 4

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 from rove_core.errors import ExportError
-from rove_recorder.packing import PACKED_FOLDER, PACKED_SUFFIX
-from rove_recorder.schema import SUFFIX
+from rove_recorder.episode_format.packing import PACKED_FOLDER, PACKED_SUFFIX
+from rove_recorder.episode_format.schema import SUFFIX
 
 MANIFESTS: Final = "manifests"
 DATASETS: Final = "datasets"

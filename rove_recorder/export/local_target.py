@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rove_core.errors import ExportError
+from rove_recorder.episode_format.hashes import hash_file
+from rove_recorder.episode_format.storage import sync_folder
 from rove_recorder.export.layout import PART_SUFFIX
 from rove_recorder.export.targets import Item, Target
-from rove_recorder.hashes import hash_file
-from rove_recorder.storage import sync_folder
 
 
 class LocalTarget(Target):

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from rove_recorder.catalogue import catalogue_of, select
-from rove_recorder.check import find_episodes
+from rove_recorder.catalogue.catalogue import catalogue_of, select
+from rove_recorder.checking.check import find_episodes
+from rove_recorder.episode_format.schema import OPEN_SUFFIX
 from rove_recorder.export.manifest import Manifest
-from rove_recorder.schema import OPEN_SUFFIX
 
 
 def candidates(root: Path, condition: str, since: datetime | None) -> Iterator[Path]:

@@ -21,8 +21,8 @@ from obstore.exceptions import BaseError, NotFoundError, PermissionDeniedError, 
 from obstore.store import S3Store
 
 from rove_core.errors import ExportError, UnreachableError
+from rove_recorder.episode_format.hashes import FileHash
 from rove_recorder.export.targets import PIECE_BYTES, Item, Target
-from rove_recorder.hashes import FileHash
 
 # Larger files are sent in parts of this size, of which a job holds two: the ETag is made of the parts' MD5.
 PART_BYTES: Final = 16 << 20

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from rove_core.errors import ExportError, UnreachableError
+from rove_recorder.episode_format.schema import SUFFIX
+from rove_recorder.episode_format.storage import write_atomically
 from rove_recorder.export.layout import manifest_folder
 from rove_recorder.export.manifest import Manifest, parse_manifest
 from rove_recorder.export.targets import Target
-from rove_recorder.schema import SUFFIX
-from rove_recorder.storage import write_atomically
 
 FOLDER: Final = ".export"
 _JOURNAL: Final = "journal.jsonl"

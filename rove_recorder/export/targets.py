@@ -11,7 +11,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from rove_core.errors import ExportError
-from rove_recorder.hashes import FileHash
+from rove_recorder.episode_format.hashes import FileHash
 
 # Read, hash and write by this much: what one job holds in memory.
 PIECE_BYTES: Final = 1 << 20

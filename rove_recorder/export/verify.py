@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rove_core.errors import ExportError, UnreachableError
+from rove_recorder.episode_format.hashes import GROWING, HASHES, FileHash
 from rove_recorder.export.contents import is_loose, listed_hashes
 from rove_recorder.export.layout import manifest_folder, packed_key
 from rove_recorder.export.manifest import Entry, Manifest, in_force, parse_manifest
 from rove_recorder.export.targets import Item, Target
-from rove_recorder.hashes import GROWING, HASHES, FileHash
 
 
 @dataclass(slots=True)

@@ -19,8 +19,10 @@ import numpy as np
 from rove_core.errors import RecordingError
 from rove_core.joint_space import JointSpace
 from rove_core.modes import Event, Mode, Outcome, Source, Stage
-from rove_recorder.episode import Ending, EpisodeRecorder
-from rove_recorder.records import (
+from rove_recorder.episode_format.schema import OPEN_SUFFIX, SUFFIX
+from rove_recorder.episode_format.storage import read_metadata
+from rove_recorder.recording.episode import Ending, EpisodeRecorder
+from rove_recorder.recording.records import (
     CameraModel,
     CommandSample,
     EpisodeInfo,
@@ -29,10 +31,8 @@ from rove_recorder.records import (
     FrameSample,
     JointSample,
 )
-from rove_recorder.resampler import Resampler
-from rove_recorder.schema import OPEN_SUFFIX, SUFFIX
-from rove_recorder.storage import read_metadata
-from rove_recorder.writer import EpisodeWriter
+from rove_recorder.recording.resampler import Resampler
+from rove_recorder.recording.writer import EpisodeWriter
 
 # The source's time 0. Not 0 here, so that what happened just before the first step has a time too.
 START_NS = 1_000_000_000

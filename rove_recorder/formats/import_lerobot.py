@@ -16,7 +16,7 @@ from rove_core.modes import Outcome, Source, Stage
 from rove_recorder.formats.foreign import ForeignEpisode, ForeignStep, foreign_recorder, make_way
 from rove_recorder.formats.lerobot_columns import ACTION, STATE
 from rove_recorder.formats.lerobot_reader import LeRobotDataset, LeRobotEpisode
-from rove_recorder.session_lock import SessionLock
+from rove_recorder.recording.session_lock import SessionLock
 
 IntArray = np.ndarray[Any, np.dtype[np.intp]]
 

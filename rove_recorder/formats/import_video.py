@@ -17,7 +17,7 @@ from rove_core.errors import EpisodeError
 from rove_core.joint_space import JointSpace
 from rove_core.modes import Outcome, Source
 from rove_recorder.formats.foreign import ForeignEpisode, ForeignStep, foreign_recorder, make_way
-from rove_recorder.session_lock import SessionLock
+from rove_recorder.recording.session_lock import SessionLock
 
 Image = npt.NDArray[np.uint8]
 

@@ -17,9 +17,9 @@ import numpy.typing as npt
 
 from rove_core.errors import EpisodeError
 from rove_core.modes import Source, Stage
+from rove_recorder.episode_format.segmenter import neighbours
 from rove_recorder.formats.options import Options, Pauses
 from rove_recorder.reader import Episode, Frames
-from rove_recorder.segmenter import neighbours
 
 
 @dataclass(frozen=True, slots=True)

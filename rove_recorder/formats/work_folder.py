@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from rove_core.errors import EpisodeError
-from rove_recorder.storage import sync_folder
+from rove_recorder.episode_format.storage import sync_folder
 
 SUFFIX = ".partial"
 

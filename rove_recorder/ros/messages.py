@@ -13,7 +13,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 from rove_core.errors import WireError
 from rove_core.joint_space import JointSpace
 from rove_core.ros import stamps
-from rove_recorder.records import (
+from rove_recorder.recording.records import (
     CameraModel,
     ChunkSample,
     CommandSample,

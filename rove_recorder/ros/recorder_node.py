@@ -17,11 +17,11 @@ from rove_core.joint_space import JointSpace
 from rove_core.ros import stamps, topics
 from rove_core.ros.node import ERROR, OK, WARN, RoveNode
 from rove_core.ros.node import main as run
-from rove_recorder.raw_log import RawLog, Topic
-from rove_recorder.recorder import Recorder
+from rove_recorder.recording.raw_log import RawLog, Topic
+from rove_recorder.recording.recorder import Recorder
+from rove_recorder.recording.settings import RecorderConfig, RecorderState, RecorderStatus
 from rove_recorder.ros import messages
 from rove_recorder.ros.definitions import definition, type_name
-from rove_recorder.settings import RecorderConfig, RecorderState, RecorderStatus
 
 STATUS_PERIOD_S = 0.5
 # Messages per topic that wait while this process does not get the CPU: a quarter of a second at 200 Hz, and .4 s of

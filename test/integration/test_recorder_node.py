@@ -28,7 +28,7 @@ from sensor_msgs.msg import CompressedImage, Image, JointState
 import rove_core
 from rove_core.joint_space import JointSpace
 from rove_core.ros import stamps, topics
-from rove_recorder.check import check_episode
+from rove_recorder.checking.check import check_episode
 from rove_recorder.reader import Episode, open_episode
 
 DEADLINE_S = 60.0

@@ -13,7 +13,7 @@ import pytest
 
 from rove_core.joint_space import JointSpace
 from rove_core.modes import Outcome, Source
-from rove_recorder.check import exportable
+from rove_recorder.checking.check import exportable
 from rove_recorder.formats.import_lerobot import LeRobotImport, import_lerobot
 from rove_recorder.reader import open_episode
 

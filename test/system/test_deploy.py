@@ -14,7 +14,7 @@ import pytest
 from rove_core.clocks import NS_PER_S
 from rove_core.joint_space import JointSpace
 from rove_core.modes import Source
-from rove_recorder.check import check_episode
+from rove_recorder.checking.check import check_episode
 
 Begin = Callable[..., Any]
 Until = Callable[..., None]

@@ -16,7 +16,7 @@ from rove_core.joint_space import JointSpace
 from rove_core.modes import Mode
 from rove_hil.operator.mocap import MocapFrame, encode
 from rove_hil.retargeting.kinematics import Kinematics
-from rove_recorder.check import check_episode
+from rove_recorder.checking.check import check_episode
 
 SPACE = JointSpace.load("iron_r01")
 # One slot of the wire; a frame goes out in every 14th, as a headset's at 72 Hz.

@@ -19,7 +19,7 @@ from rove_hil.operator.bvh import mocap_frames, read_bvh
 from rove_hil.operator.mocap import MocapFrame
 from rove_hil.operator.mocap_replay import replay
 from rove_hil.operator.mocap_wire import MocapPublisher
-from rove_recorder.check import check_episode
+from rove_recorder.checking.check import check_episode
 
 DATA = Path(__file__).parents[1] / "data/mocap"
 DRIVEN_S = 8.0

@@ -21,7 +21,7 @@ from rove_core.modes import Source
 from rove_hil.inputs.evdev import EV_KEY, EV_SYN, EVENT, SYN_REPORT
 from rove_hil.inputs.key_codes import CODES
 from rove_hil.inputs.mapping import Button, as_yaml, load_mapping
-from rove_recorder.check import check_episode
+from rove_recorder.checking.check import check_episode
 
 Begin = Callable[..., Any]
 Until = Callable[..., None]

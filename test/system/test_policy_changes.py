@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from rove_core.modes import Mode, Source
-from rove_recorder.check import check_episode
+from rove_recorder.checking.check import check_episode
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "whiteboard"
 DEADLINE_S = 120.0

@@ -9,7 +9,7 @@ import numpy as np
 
 from rove_core.joint_space import JointSpace
 from rove_core.modes import Mode, Source
-from rove_recorder.check import check_episode
+from rove_recorder.checking.check import check_episode
 
 SPACE = JointSpace.load("iron_r01")
 PERIOD_S = 0.005

@@ -17,12 +17,12 @@ from torch.utils.data import DataLoader
 
 from rove_core.joint_space import JointSpace
 from rove_core.modes import Mode, Outcome, Source, Stage
-from rove_recorder.dataset import EpisodeDataset, WindowSpec
-from rove_recorder.episode import Ending, EpisodeRecorder
-from rove_recorder.records import CameraModel, CommandSample, EpisodeInfo, FrameSample, JointSample
-from rove_recorder.resampler import Resampler
-from rove_recorder.sampler import ShardedSampler
-from rove_recorder.writer import EpisodeWriter
+from rove_recorder.recording.episode import Ending, EpisodeRecorder
+from rove_recorder.recording.records import CameraModel, CommandSample, EpisodeInfo, FrameSample, JointSample
+from rove_recorder.recording.resampler import Resampler
+from rove_recorder.recording.writer import EpisodeWriter
+from rove_recorder.windows.dataset import EpisodeDataset, WindowSpec
+from rove_recorder.windows.sampler import ShardedSampler
 
 SPACE = JointSpace.load("iron_r01")
 WALL = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from rove_core.modes import Source
-from rove_recorder.check import check_episode
+from rove_recorder.checking.check import check_episode
 from rove_recorder.reader import open_episode
 
 DEADLINE_S = 150.0

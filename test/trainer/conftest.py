@@ -12,10 +12,10 @@ import pytest
 from rove_core.joint_space import JointSpace
 from rove_core.modes import Mode, Outcome, Source, Stage
 from rove_inference.bundle import CameraSpec
-from rove_recorder.episode import Ending, EpisodeRecorder
-from rove_recorder.records import CameraModel, CommandSample, EpisodeInfo, FrameSample, JointSample
-from rove_recorder.resampler import Resampler
-from rove_recorder.writer import EpisodeWriter
+from rove_recorder.recording.episode import Ending, EpisodeRecorder
+from rove_recorder.recording.records import CameraModel, CommandSample, EpisodeInfo, FrameSample, JointSample
+from rove_recorder.recording.resampler import Resampler
+from rove_recorder.recording.writer import EpisodeWriter
 
 SPACE = JointSpace.load("iron_r01")
 TICK_NS = 5_000_000

@@ -14,7 +14,7 @@ import typer
 
 from rove_core.errors import EpisodeError
 from rove_core.modes import Outcome
-from rove_recorder.attempt_facts import AttemptFacts, session_facts
+from rove_recorder.views.attempt_facts import AttemptFacts, session_facts
 from rove_trainer.card import Evaluation, read_facts, write_card
 from rove_trainer.command_line import run
 

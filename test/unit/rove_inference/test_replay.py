@@ -21,10 +21,10 @@ from rove_inference.observation import Missing
 from rove_inference.query import Query
 from rove_inference.recorded import RecordedEpisode
 from rove_inference.replay import replay, report
-from rove_recorder.episode import Ending, EpisodeRecorder
-from rove_recorder.records import CameraModel, CommandSample, EpisodeInfo, FrameSample, JointSample
-from rove_recorder.resampler import Resampler
-from rove_recorder.writer import EpisodeWriter
+from rove_recorder.recording.episode import Ending, EpisodeRecorder
+from rove_recorder.recording.records import CameraModel, CommandSample, EpisodeInfo, FrameSample, JointSample
+from rove_recorder.recording.resampler import Resampler
+from rove_recorder.recording.writer import EpisodeWriter
 
 TICK_NS = 5_000_000
 START_NS = 40_000_000_000

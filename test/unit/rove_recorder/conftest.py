@@ -13,10 +13,10 @@ import pytest
 
 from rove_core.joint_space import JointSpace
 from rove_core.modes import Mode, Outcome, Source, Stage
-from rove_recorder.annotations import annotate
-from rove_recorder.episode import Ending, EpisodeRecorder
+from rove_recorder.labels.annotations import annotate
 from rove_recorder.reader import open_episode
-from rove_recorder.records import (
+from rove_recorder.recording.episode import Ending, EpisodeRecorder
+from rove_recorder.recording.records import (
     CameraModel,
     ChunkSample,
     CommandSample,
@@ -26,8 +26,8 @@ from rove_recorder.records import (
     JointSample,
     ModeSample,
 )
-from rove_recorder.resampler import Resampler
-from rove_recorder.writer import EpisodeWriter
+from rove_recorder.recording.resampler import Resampler
+from rove_recorder.recording.writer import EpisodeWriter
 
 TICK_NS = 5_000_000
 START_MONO_NS = 40_000_000_000

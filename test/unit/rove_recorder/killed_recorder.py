@@ -19,10 +19,17 @@ import numpy as np
 
 from rove_core.joint_space import JointSpace
 from rove_core.modes import Mode, Source, Stage
-from rove_recorder.recorder import Recorder
-from rove_recorder.records import ChunkSample, CommandSample, EpisodeInfo, FrameSample, JointSample, ModeSample
-from rove_recorder.recovery import recover
-from rove_recorder.settings import RecorderConfig, RecorderState
+from rove_recorder.recording.recorder import Recorder
+from rove_recorder.recording.records import (
+    ChunkSample,
+    CommandSample,
+    EpisodeInfo,
+    FrameSample,
+    JointSample,
+    ModeSample,
+)
+from rove_recorder.recording.recovery import recover
+from rove_recorder.recording.settings import RecorderConfig, RecorderState
 
 PROGRESS = struct.Struct("<qqqq")
 OPENING, APPENDING, CLOSING, RECOVERING = range(1, 5)

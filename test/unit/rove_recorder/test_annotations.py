@@ -15,8 +15,8 @@ import zarr
 
 from rove_core.errors import EpisodeError
 from rove_core.modes import Mode, Outcome, Stage
-from rove_recorder.annotations import annotate, read_annotations
-from rove_recorder.hashes import hash_episode
+from rove_recorder.episode_format.hashes import hash_episode
+from rove_recorder.labels.annotations import annotate, read_annotations
 from rove_recorder.reader import open_episode
 
 WHEN = datetime(2026, 5, 5, 9, 30, tzinfo=UTC)

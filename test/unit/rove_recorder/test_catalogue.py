@@ -12,7 +12,16 @@ import polars as pl
 import pytest
 
 from rove_core.errors import EpisodeError
-from rove_recorder.catalogue import COLUMNS, INDEX, catalogue_of, frame_of, open_catalogue, row_of, schema, select
+from rove_recorder.catalogue.catalogue import (
+    COLUMNS,
+    INDEX,
+    catalogue_of,
+    frame_of,
+    open_catalogue,
+    row_of,
+    schema,
+    select,
+)
 from rove_recorder.reader import open_episode
 
 
@@ -153,7 +162,7 @@ def test_processes_do_not_disturb_one_another(root: Path) -> None:
     program = """
 import sys
 from pathlib import Path
-from rove_recorder.catalogue import INDEX, catalogue_of
+from rove_recorder.catalogue.catalogue import INDEX, catalogue_of
 for _ in range(20):
     assert len(catalogue_of(Path(sys.argv[1]))) == 2
     Path(sys.argv[1], INDEX).unlink(missing_ok=True)

@@ -82,7 +82,7 @@ def test_derive_counts_and_knows_its_labels(rove: Callable[..., Result], session
     assert ": 2 computed, 0 there, 0 failed" in rove("derive", "returns", session).output
     assert ": 0 computed, 1 there, 0 failed" in rove("derive", "returns", session, "--select", "rows > 100").output
     assert ": 2 computed" in rove("derive", "returns", session, "--set", "failure=-300").output
-    assert isinstance(rove("derive", "retuns", session).exception, ConfigError)
+    assert isinstance(rove("derive", "retrns", session).exception, ConfigError)
 
 
 def test_pack_and_unpack(rove: Callable[..., Result], session: Path, tmp_path: Path) -> None:

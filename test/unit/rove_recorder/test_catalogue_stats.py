@@ -7,8 +7,8 @@ from typing import Any
 
 import polars as pl
 
-from rove_recorder.catalogue import catalogue_of, schema
-from rove_recorder.catalogue_stats import stats_of, stats_text
+from rove_recorder.catalogue.catalogue import catalogue_of, schema
+from rove_recorder.catalogue.catalogue_stats import stats_of, stats_text
 
 ZEROS = {
     pl.String: "",

@@ -18,13 +18,13 @@ from typer.testing import CliRunner
 
 from rove_core.modes import Mode
 from rove_recorder import cli
-from rove_recorder.annotations import annotate
-from rove_recorder.attempt_facts import facts_of
-from rove_recorder.check import check_episode, exportable
+from rove_recorder.checking.check import check_episode, exportable
 from rove_recorder.cli.check import check_episode_at
-from rove_recorder.hashes import covered_files
+from rove_recorder.episode_format.hashes import covered_files
+from rove_recorder.episode_format.storage import ArrayFolder
+from rove_recorder.labels.annotations import annotate
 from rove_recorder.reader import open_episode
-from rove_recorder.storage import ArrayFolder
+from rove_recorder.views.attempt_facts import facts_of
 
 
 def change(episode: Path, array: str, row: int, value: Any) -> None:

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from rove_core.modes import Mode
-from rove_recorder.check import check_episode
+from rove_recorder.checking.check import check_episode
 from rove_recorder.reader import open_episode
-from rove_recorder.records import ChunkSample
-from rove_recorder.recovery import recover
+from rove_recorder.recording.records import ChunkSample
+from rove_recorder.recording.recovery import recover
 
 LATER_ARRAYS = (
     *("decoder_steps", "frozen", "skipped", "clipped", "round_trip_ms"),

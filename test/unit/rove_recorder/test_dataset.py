@@ -19,14 +19,14 @@ import pytest
 
 from rove_core.errors import EpisodeError
 from rove_core.modes import Mode, Outcome, Source, Stage
-from rove_recorder.annotations import annotate
-from rove_recorder.appending import ArrayAppender
-from rove_recorder.chunk_maps import ChunkMaps
-from rove_recorder.dataset import EpisodeDataset, WindowSpec
+from rove_recorder.episode_format.appending import ArrayAppender
+from rove_recorder.episode_format.schema import ArraySpec
+from rove_recorder.episode_format.storage import ArrayFolder
+from rove_recorder.labels.annotations import annotate
 from rove_recorder.reader import open_episode
-from rove_recorder.schema import ArraySpec
-from rove_recorder.storage import ArrayFolder
-from rove_recorder.window_index import WindowFilter
+from rove_recorder.windows.chunk_maps import ChunkMaps
+from rove_recorder.windows.dataset import EpisodeDataset, WindowSpec
+from rove_recorder.windows.window_index import WindowFilter
 
 ALL = WindowFilter(valid_only=False)
 
@@ -241,5 +241,6 @@ def test_maps_are_bounded_and_rows_cross_chunks(tmp_path: Path) -> None:
 
 
 def test_importing_it_loads_neither_torch_nor_opencv() -> None:
-    code = "import sys, rove_recorder.dataset; sys.exit(not {'torch', 'cv2', 'fsspec', 'zarr'}.isdisjoint(sys.modules))"
+    heavy = "{'torch', 'cv2', 'fsspec', 'zarr'}"
+    code = f"import sys, rove_recorder.windows.dataset; sys.exit(not {heavy}.isdisjoint(sys.modules))"
     assert run([sys.executable, "-c", code], check=False).returncode == 0

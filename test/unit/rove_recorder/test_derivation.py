@@ -12,13 +12,13 @@ import pytest
 import zarr
 
 from rove_core.errors import ConfigError, EpisodeError
-from rove_recorder.annotations import annotate
 from rove_recorder.cli.derive import configured
-from rove_recorder.derivation import Derivation, derive, derive_all
-from rove_recorder.hashes import problems
+from rove_recorder.episode_format.hashes import problems
+from rove_recorder.episode_format.storage import AnyArray
+from rove_recorder.labels.annotations import annotate
+from rove_recorder.labels.derivation import Derivation, derive, derive_all
+from rove_recorder.labels.returns import RETURNS, ReturnsConfig
 from rove_recorder.reader import Episode, open_episode
-from rove_recorder.returns import RETURNS, ReturnsConfig
-from rove_recorder.storage import AnyArray
 
 
 @dataclass(frozen=True)
@@ -132,8 +132,8 @@ def test_settings_have_names_and_types() -> None:
     assert configured(RETURNS, ["failure=-300", "mark_ends_return=true"]).config == ReturnsConfig(
         failure=-300.0, mark_ends_return=True
     )
-    with pytest.raises(ConfigError, match="no setting 'failur'") as caught:
-        configured(RETURNS, ["failur=1"])
+    with pytest.raises(ConfigError, match="no setting 'failre'") as caught:
+        configured(RETURNS, ["failre=1"])
     assert "'failure'" in caught.value.hint
     with pytest.raises(ConfigError, match="'many' is no float"):
         configured(RETURNS, ["failure=many"])

@@ -13,13 +13,13 @@ import pytest
 from rove_core.errors import RecordingError
 from rove_core.joint_space import JointSpace
 from rove_core.modes import Mode
-from rove_recorder.check import check_episode
-from rove_recorder.hashes import problems
+from rove_recorder.checking.check import check_episode
+from rove_recorder.episode_format.hashes import problems
 from rove_recorder.reader import open_episode
-from rove_recorder.recorder import Recorder
-from rove_recorder.records import CommandSample, FrameSample, ModeSample
-from rove_recorder.recovery import recover
-from rove_recorder.settings import RecorderConfig, RecorderState
+from rove_recorder.recording.recorder import Recorder
+from rove_recorder.recording.records import CommandSample, FrameSample, ModeSample
+from rove_recorder.recording.recovery import recover
+from rove_recorder.recording.settings import RecorderConfig, RecorderState
 
 DEADLINE_S = 20.0
 MakeMode = Callable[..., ModeSample]

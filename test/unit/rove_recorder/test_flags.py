@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from rove_core.modes import Mode
-from rove_recorder.flags import Budget, flags_of
+from rove_recorder.checking.flags import Budget, flags_of
 from rove_recorder.reader import open_episode
-from rove_recorder.records import CommandSample, FrameSample, JointSample
+from rove_recorder.recording.records import CommandSample, FrameSample, JointSample
 
 
 def test_an_episode_within_its_budget_has_no_flags(takeover_episode: Path) -> None:

@@ -17,11 +17,11 @@ import pytest
 
 from rove_core.errors import EpisodeError
 from rove_core.modes import Mode
-from rove_recorder.appending import GroupWriter
-from rove_recorder.hashes import HASHES, hash_episode, problems, read_hashes
+from rove_recorder.episode_format.appending import GroupWriter
+from rove_recorder.episode_format.hashes import HASHES, hash_episode, problems, read_hashes
+from rove_recorder.episode_format.schema import ArraySpec, GroupSpec, Layout
+from rove_recorder.episode_format.storage import ArrayFolder
 from rove_recorder.reader import open_episode
-from rove_recorder.schema import ArraySpec, GroupSpec, Layout
-from rove_recorder.storage import ArrayFolder
 
 
 def test_the_hashes_of_a_closed_episode_are_those_of_its_files(takeover_episode: Path) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rove_core.errors import EpisodeError
-from rove_recorder.images import REDUCTIONS, decode_jpeg, jpeg_size
+from rove_recorder.windows.images import REDUCTIONS, decode_jpeg, jpeg_size
 
 
 @pytest.fixture

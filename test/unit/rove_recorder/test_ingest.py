@@ -10,13 +10,13 @@ import pytest
 
 from rove_core.errors import EpisodeError
 from rove_recorder.bench.fleet import manifest_of_a_night, write_manifests
-from rove_recorder.catalogue import open_catalogue, select
+from rove_recorder.catalogue.catalogue import open_catalogue, select
+from rove_recorder.catalogue.ingest import INGESTED, columns, ingest, rows_of
+from rove_recorder.episode_format.locations import locate
+from rove_recorder.episode_format.packing import packed_url
 from rove_recorder.export.exporter import Order, export
 from rove_recorder.export.manifest import Manifest
 from rove_recorder.export.targets import open_target
-from rove_recorder.ingest import INGESTED, columns, ingest, rows_of
-from rove_recorder.locations import locate
-from rove_recorder.packing import packed_url
 from rove_recorder.reader import open_episode
 
 DAY = datetime(2026, 11, 1, tzinfo=UTC)

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 from rove_core.errors import EpisodeError
-from rove_recorder.check import check_episode
-from rove_recorder.hashes import problems, read_hashes
+from rove_recorder.checking.check import check_episode
+from rove_recorder.episode_format.hashes import problems, read_hashes
 from rove_recorder.reader import SEALING, open_episode
-from rove_recorder.recovery import recover
+from rove_recorder.recording.recovery import recover
 
 CHILD = Path(__file__).with_name("killed_recorder.py")
 DEADLINE_S = 60.0

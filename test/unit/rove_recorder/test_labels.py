@@ -14,8 +14,8 @@ from typer.testing import CliRunner, Result
 from rove_core.errors import EpisodeError
 from rove_core.modes import Mode, Outcome
 from rove_recorder import cli
-from rove_recorder.annotations import read_annotations
-from rove_recorder.check import exportable
+from rove_recorder.checking.check import exportable
+from rove_recorder.labels.annotations import read_annotations
 from rove_recorder.reader import open_episode
 
 

@@ -19,8 +19,8 @@ import pytest
 from aiohttp import web
 
 from rove_core.errors import EpisodeError
-from rove_recorder.annotations import annotate
-from rove_recorder.packing import pack
+from rove_recorder.episode_format.packing import pack
+from rove_recorder.labels.annotations import annotate
 from rove_recorder.reader import Episode, open_episode
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from rove_core.errors import EpisodeError
-from rove_recorder.annotations import annotate
-from rove_recorder.hashes import hash_episode, write_hashes
-from rove_recorder.merging import merge
+from rove_recorder.catalogue.merging import merge
+from rove_recorder.episode_format.hashes import hash_episode, write_hashes
+from rove_recorder.labels.annotations import annotate
 from rove_recorder.reader import open_episode
 
 

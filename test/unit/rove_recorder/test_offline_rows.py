@@ -16,13 +16,21 @@ from hypothesis import strategies as st
 
 from rove_core.joint_space import JointSpace
 from rove_core.modes import Mode, Outcome, Source
-from rove_recorder.check import check_episode
-from rove_recorder.episode import Ending, EpisodeRecorder
-from rove_recorder.offline_rows import compare_rows, rows_from_streams
+from rove_recorder.checking.check import check_episode
 from rove_recorder.reader import open_episode
-from rove_recorder.records import CameraModel, ChunkSample, CommandSample, EpisodeInfo, FrameSample, JointSample, Record
-from rove_recorder.resampler import Budgets, Resampler
-from rove_recorder.writer import EpisodeWriter
+from rove_recorder.recording.episode import Ending, EpisodeRecorder
+from rove_recorder.recording.offline_rows import compare_rows, rows_from_streams
+from rove_recorder.recording.records import (
+    CameraModel,
+    ChunkSample,
+    CommandSample,
+    EpisodeInfo,
+    FrameSample,
+    JointSample,
+    Record,
+)
+from rove_recorder.recording.resampler import Budgets, Resampler
+from rove_recorder.recording.writer import EpisodeWriter
 
 MS = 1_000_000
 ROS_MINUS_MONO_NS = 1_700_000_000_000_000_000

@@ -12,8 +12,8 @@ import pytest
 import zarr
 
 from rove_core.errors import EpisodeError
-from rove_recorder.annotations import annotate
-from rove_recorder.packing import pack, packed_url, unpack
+from rove_recorder.episode_format.packing import pack, packed_url, unpack
+from rove_recorder.labels.annotations import annotate
 from rove_recorder.reader import open_episode
 
 

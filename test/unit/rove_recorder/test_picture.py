@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from rove_core.errors import EpisodeError
 from rove_recorder import cli
-from rove_recorder.picture import COLOURS, WIDTH, draw, write_picture
 from rove_recorder.reader import open_episode
+from rove_recorder.views.picture import COLOURS, WIDTH, draw, write_picture
 
 
 def present(image: np.ndarray) -> set[str]:

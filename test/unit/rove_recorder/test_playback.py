@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from rove_core.errors import EpisodeError
-from rove_recorder.playback import save
 from rove_recorder.reader import open_episode
+from rove_recorder.views.playback import save
 
 
 def test_without_rerun_it_says_what_to_install(

@@ -17,15 +17,15 @@ from typer.testing import CliRunner
 
 from rove_core.modes import Mode
 from rove_recorder import cli
-from rove_recorder.annotations import annotate
-from rove_recorder.progress_evaluation import (
+from rove_recorder.labels.annotations import annotate
+from rove_recorder.labels.progress_evaluation import (
     KnownTakeover,
     cross_fitted,
     evaluate,
     fit,
     known_takeovers,
 )
-from rove_recorder.progress_proposal import SHIPPED, TakeoverMotion, annotate_proposals, propose
+from rove_recorder.labels.progress_proposal import SHIPPED, TakeoverMotion, annotate_proposals, propose
 from rove_recorder.reader import open_episode
 
 WHEN = datetime(2026, 5, 5, 9, 30, tzinfo=UTC)

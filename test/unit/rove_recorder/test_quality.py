@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rove_recorder.disk_space import MIB, DiskSpace
-from rove_recorder.quality import QualityMeter
-from rove_recorder.records import CommandSample, FrameSample, JointSample
+from rove_recorder.recording.disk_space import MIB, DiskSpace
+from rove_recorder.recording.quality import QualityMeter
+from rove_recorder.recording.records import CommandSample, FrameSample, JointSample
 
 NOTHING = np.zeros(2)
 

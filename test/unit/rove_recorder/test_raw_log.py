@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from mcap.reader import make_reader
 
-from rove_recorder import raw_log
-from rove_recorder.raw_log import RawLog, Topic, complete
-from rove_recorder.recovery import recover
+from rove_recorder.recording import raw_log
+from rove_recorder.recording.raw_log import RawLog, Topic, complete
+from rove_recorder.recording.recovery import recover
 
 TOPICS = {name: Topic(name, "std_msgs/msg/String", "string data") for name in ("/first", "/second")}
 DEADLINE_S = 10.0
@@ -57,26 +57,28 @@ def test_an_episode_that_was_never_ended_is_finished_when_the_log_is_closed(tmp_
 
 @pytest.mark.parametrize("cut", [1, 70_000, 300_000])
 def test_what_a_kill_left_behind_is_completed_up_to_the_last_whole_chunk(tmp_path: Path, cut: int) -> None:
+    session = tmp_path / "session"
+    session.mkdir()
     log = RawLog(TOPICS)
     log.start()
-    log.begin(tmp_path / "attempt.zarr")
+    log.begin(session / "attempt.zarr")
     sent = [("/first", number, os.urandom(1000)) for number in range(1, 1001)]
     for name, t_ns, data in sent:
         log.put(name, data, t_ns)
     log.close()
-    finished = tmp_path / "attempt.mcap"
+    finished = session / "attempt.mcap"
     content = finished.read_bytes()
     end_of_data = content.rindex(sent[-1][2]) + 1000
-    killed = tmp_path / "attempt.mcap.open"
+    killed = session / "attempt.mcap.open"
     killed.write_bytes(content[: end_of_data - cut])
     finished.unlink()
-    (tmp_path / "dead.zarr.open.partial").mkdir()
-    assert recover(tmp_path.parent) == []  # no episode was open
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".recorder.lock", "attempt.mcap"]
+    (session / "dead.zarr.open.partial").mkdir()
+    assert recover(tmp_path) == []  # no episode was open
+    assert sorted(path.name for path in session.iterdir()) == [".recorder.lock", "attempt.mcap"]
     messages = _messages(finished)
     assert messages == sent[: len(messages)]
     assert len(messages) > 1000 - (cut + 2 * raw_log.CHUNK_BYTES) / 1000
-    assert complete(tmp_path) == []
+    assert complete(session) == []
 
 
 def test_messages_that_find_no_room_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,13 +14,13 @@ import pytest
 from rove_core.errors import RecordingError
 from rove_core.joint_space import JointSpace
 from rove_core.modes import Mode
-from rove_recorder import inbox
-from rove_recorder.check import check_episode
-from rove_recorder.inbox import MAX_IMAGE_BYTES, Inbox
+from rove_recorder.checking.check import check_episode
 from rove_recorder.reader import Episode, open_episode
-from rove_recorder.recorder import Recorder
-from rove_recorder.records import CommandSample, FrameSample, ModeSample
-from rove_recorder.settings import RecorderConfig, RecorderState
+from rove_recorder.recording import inbox
+from rove_recorder.recording.inbox import MAX_IMAGE_BYTES, Inbox
+from rove_recorder.recording.recorder import Recorder
+from rove_recorder.recording.records import CommandSample, FrameSample, ModeSample
+from rove_recorder.recording.settings import RecorderConfig, RecorderState
 
 DEADLINE_S = 10.0
 MakeMode = Callable[..., ModeSample]

@@ -16,20 +16,20 @@ import pytest
 
 from rove_core.errors import RecordingError
 from rove_core.modes import Mode, Outcome
-from rove_recorder.check import check_episode
-from rove_recorder.hashes import hash_episode, read_hashes
+from rove_recorder.checking.check import check_episode
+from rove_recorder.episode_format.hashes import hash_episode, read_hashes
 from rove_recorder.reader import SEALING, open_episode
-from rove_recorder.recovery import recover, seal_episode
-from rove_recorder.session_lock import SessionLock
+from rove_recorder.recording.recovery import recover, seal_episode
+from rove_recorder.recording.session_lock import SessionLock
 
 WRITING_CHILD = """
 import sys, time
 import numpy as np
 from rove_core.joint_space import JointSpace
 from rove_core.modes import Mode
-from rove_recorder.records import CommandSample, EpisodeInfo, FrameSample, JointSample, ModeSample
-from rove_recorder.recorder import Recorder
-from rove_recorder.settings import RecorderConfig
+from rove_recorder.recording.records import CommandSample, EpisodeInfo, FrameSample, JointSample, ModeSample
+from rove_recorder.recording.recorder import Recorder
+from rove_recorder.recording.settings import RecorderConfig
 
 space = JointSpace.load("iron_r01")
 recorder = Recorder(RecorderConfig(out_dir=sys.argv[1], min_free_mb=1), space)
@@ -52,7 +52,7 @@ for tick in range(100000):
 SEALING_CHILD = """
 import sys
 from pathlib import Path
-from rove_recorder.recovery import seal_episode
+from rove_recorder.recording.recovery import seal_episode
 
 print("ready", flush=True)
 sys.stdin.readline()
@@ -123,7 +123,7 @@ def test_sealing_that_stopped_after_some_arrays_is_done_again(
     scripted: Callable[[str], Any], arrays: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A sealed array is padded with zeros, which must not be taken for rows the second time."""
-    from rove_recorder import storage
+    from rove_recorder.episode_format import storage
 
     folder = _open_episode_folder(scripted)
     rows = open_episode(folder).rows

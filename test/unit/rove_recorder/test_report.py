@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from rove_core.errors import EpisodeError
-from rove_recorder.drawing import BarMark, BarSpan, joint_plot, stage_bar, ticks
-from rove_recorder.summary import summarise
+from rove_recorder.views.drawing import BarMark, BarSpan, joint_plot, stage_bar, ticks
+from rove_recorder.views.summary import summarise
 
 
 def test_the_table_has_a_line_per_attempt(takeover_episode: Path) -> None:

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rove_core.modes import Mode, Source
-from rove_recorder.records import CommandSample, JointSample
-from rove_recorder.resampler import Budgets, Resampler, Row
+from rove_recorder.recording.records import CommandSample, JointSample
+from rove_recorder.recording.resampler import Budgets, Resampler, Row
 
 DIM = 2
 MS = 1_000_000

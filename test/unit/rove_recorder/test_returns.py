@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rove_core.modes import Mode, Outcome, Source, Stage
+from rove_recorder.episode_format.segmenter import StageSpan
+from rove_recorder.labels.returns import ReturnsConfig, label, returns
 from rove_recorder.reader import open_episode
-from rove_recorder.returns import ReturnsConfig, label, returns
-from rove_recorder.segmenter import StageSpan
 
 CONFIG = ReturnsConfig()
 CONTROL = {"p": Source.POLICY, "a": Source.OPERATOR, "r": Source.OPERATOR, ".": Source.HOLD}

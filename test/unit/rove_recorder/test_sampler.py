@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rove_recorder.sampler import ShardedSampler, shard
+from rove_recorder.windows.sampler import ShardedSampler, shard
 
 
 @given(st.integers(0, 300), st.integers(0, 9), st.integers(0, 9), st.integers(1, 7), st.integers(1, 4))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rove_core.modes import Mode, Stage
-from rove_recorder.segmenter import StageSpan, marks_of_takeovers, progress_marks, segment
+from rove_recorder.episode_format.segmenter import StageSpan, marks_of_takeovers, progress_marks, segment
 
 parts = st.lists(
     st.tuples(st.sampled_from(list(Mode)), st.integers(1, 12), st.none() | st.integers(-3, 14)), min_size=1, max_size=10

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rove_core.errors import EpisodeError
-from rove_recorder.dataset import EpisodeDataset
 from rove_recorder.reader import open_episode
-from rove_recorder.statistics import QUANTILES, array_statistics, dataset_statistics, write_statistics
-from rove_recorder.window_index import WindowFilter
+from rove_recorder.windows.dataset import EpisodeDataset
+from rove_recorder.windows.statistics import QUANTILES, array_statistics, dataset_statistics, write_statistics
+from rove_recorder.windows.window_index import WindowFilter
 
 
 @settings(max_examples=60, deadline=None)

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rove_core.errors import EpisodeError
-from rove_recorder.appending import ArrayAppender, GroupWriter
-from rove_recorder.schema import ArraySpec, GroupSpec, Layout
-from rove_recorder.storage import ArrayFolder, array_rows, records_on_disk
+from rove_recorder.episode_format.appending import ArrayAppender, GroupWriter
+from rove_recorder.episode_format.schema import ArraySpec, GroupSpec, Layout
+from rove_recorder.episode_format.storage import ArrayFolder, array_rows, records_on_disk
 
 SPECS = (
     ArraySpec("wide", "float64", (50,)),

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rove_recorder.training_view import TrainingView, training_view
+from rove_recorder.windows.training_view import TrainingView, training_view
 
 HZ = 30.0
 Row = tuple[int, int, bool, bool, bool]

@@ -16,8 +16,8 @@ import zarr
 from rove_core.errors import RecordingError
 from rove_core.modes import Mode, Outcome, Stage
 from rove_recorder.reader import open_episode
-from rove_recorder.records import CommandSample, JointSample
-from rove_recorder.resampler import Budgets, Resampler
+from rove_recorder.recording.records import CommandSample, JointSample
+from rove_recorder.recording.resampler import Budgets, Resampler
 
 STEPS = {
     *("t_mono_ns", "t_ros_ns", "t_obs_ns", "state", "state_velocity", "command_policy", "command_operator"),

@@ -12,14 +12,14 @@ import pytest
 
 from rove_core.errors import EpisodeError, ExportError
 from rove_core.modes import Outcome
-from rove_recorder.annotations import annotate
+from rove_recorder.episode_format.hashes import hash_episode, read_hashes, write_hashes
 from rove_recorder.export.exporter import Order, export
 from rove_recorder.export.manifest import in_force, parse_manifest
 from rove_recorder.export.state import ExportState
 from rove_recorder.export.summary import Summary, render
 from rove_recorder.export.targets import Target, open_target
 from rove_recorder.export.verify import verify
-from rove_recorder.hashes import hash_episode, read_hashes, write_hashes
+from rove_recorder.labels.annotations import annotate
 from rove_recorder.reader import open_episode
 
 NOW = datetime(2026, 5, 5, 2, 0, tzinfo=UTC)

@@ -22,9 +22,9 @@ from typing import Any
 
 import pytest
 
+from rove_recorder.episode_format.hashes import hash_episode
 from rove_recorder.export.targets import Target, open_target
 from rove_recorder.export.verify import verify
-from rove_recorder.hashes import hash_episode
 
 INTERRUPTIONS = int(os.environ.get("ROVE_EXPORT_INTERRUPTIONS", "2"))
 ROVE = """

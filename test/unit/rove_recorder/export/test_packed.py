@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rove_recorder.annotations import annotate
+from rove_recorder.episode_format.hashes import problems
+from rove_recorder.episode_format.packing import packed_url, unpack
 from rove_recorder.export.retention import prune
 from rove_recorder.export.summary import Summary
 from rove_recorder.export.targets import Target
 from rove_recorder.export.verify import verify
-from rove_recorder.hashes import problems
-from rove_recorder.packing import packed_url, unpack
+from rove_recorder.labels.annotations import annotate
 from rove_recorder.reader import open_episode
 
 NOW = datetime(2026, 5, 5, 2, 0, tzinfo=UTC)

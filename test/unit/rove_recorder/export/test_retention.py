@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from rove_recorder.annotations import annotate
 from rove_recorder.export.retention import prune
 from rove_recorder.export.summary import Summary
 from rove_recorder.export.targets import Target
+from rove_recorder.labels.annotations import annotate
 
 # The test's episodes are finished at noon of 2026-05-04.
 LATER = datetime(2026, 5, 14, tzinfo=UTC)

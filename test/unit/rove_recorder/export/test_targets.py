@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from rove_core.errors import ExportError, UnreachableError
+from rove_recorder.episode_format.hashes import FileHash, hash_file
 from rove_recorder.export import s3_target
 from rove_recorder.export.targets import Item, SourceChangedError, Target, open_target
-from rove_recorder.hashes import FileHash, hash_file
 
 
 def item(key: str, content: bytes) -> Item:

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from rove_core.errors import ConfigError, EpisodeError
 from rove_core.modes import Outcome, Source
-from rove_recorder.check import check_episode
+from rove_recorder.checking.check import check_episode
 from rove_recorder.cli import register
 from rove_recorder.formats.import_lerobot import LeRobotImport, import_lerobot
 from rove_recorder.formats.options import Options

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from rove_core.errors import EpisodeError
 from rove_core.modes import Outcome
-from rove_recorder.check import check_episode, exportable
+from rove_recorder.checking.check import check_episode, exportable
 from rove_recorder.cli import register
 from rove_recorder.formats.import_video import VideoImport, import_video, timed_images
 from rove_recorder.formats.options import Options

@@ -21,7 +21,7 @@ from rove_core.modes import Source
 from rove_recorder.formats import lerobot, lerobot_v30
 from rove_recorder.formats.lerobot_reader import LeRobotDataset, video_images
 from rove_recorder.formats.lerobot_statistics import Aggregate, ImageStatistics, feature_statistics
-from rove_recorder.labels import label_outcome
+from rove_recorder.labels.labels import label_outcome
 from rove_recorder.reader import open_episode
 
 CAMERA = "observation.images.head"

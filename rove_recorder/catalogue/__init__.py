@@ -1,0 +1,1 @@
+"""Many episodes: an index of them, sums over it, and bringing sessions together."""

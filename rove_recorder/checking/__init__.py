@@ -1,0 +1,1 @@
+"""Is an episode what its format promises, and fit to be exported?"""

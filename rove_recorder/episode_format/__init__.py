@@ -1,0 +1,1 @@
+"""The episode format on disk: arrays, hashes, stages; see docs/reference/episode-format.md."""

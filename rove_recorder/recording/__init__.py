@@ -1,0 +1,1 @@
+"""From messages to finished episodes: the recorder, its writer, and recovery."""

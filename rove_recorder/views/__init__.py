@@ -1,0 +1,1 @@
+"""Episodes for people: tables, pages, pictures, the Rerun viewer."""
