@@ -31,7 +31,7 @@ def check(folder: Folder, as_json: AsJson = False) -> None:
                 typer.echo(f"{one.path}: {line}")
     episodes = f"{len(checked)} " + ("episode" if len(checked) == 1 else "episodes")
     if found:
-        typer.echo(f"{found} problems in {episodes}", err=True)
+        typer.echo(f"{found} problem{'s' if found > 1 else ''} in {episodes}", err=True)
         raise typer.Exit(EXIT_PROBLEMS)
     if not as_json:
         typer.echo(f"{episodes}, no problems")

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -130,11 +131,22 @@ def problems(folder: Path, *, hash_arrays: bool = True) -> list[str]:
     if hashes is None:
         return []
     found = set(covered_files(folder))
-    lines = [f"{path} is missing" for path in sorted(hashes.files.keys() - found)]
+    lines = _missing(folder, hashes.files.keys() - found)
     lines += [f"{path} does not belong to the episode" for path in sorted(found - hashes.files.keys())]
     for path in sorted(found & hashes.files.keys()):
         lines += _changed(folder, path, hashes.files[path], hash_arrays or path.endswith(METADATA))
     return lines
+
+
+def _missing(folder: Path, paths: Iterable[str]) -> list[str]:
+    """A folder that is not there is one line, however many files it had."""
+    counts: Counter[str] = Counter()
+    for path in paths:
+        missing = Path(path)
+        while missing.parent != Path() and not (folder / missing.parent).exists():
+            missing = missing.parent
+        counts[missing.as_posix()] += 1
+    return [f"{path} is missing" + (f" with {n} files" if n > 1 else "") for path, n in sorted(counts.items())]
 
 
 def _changed(folder: Path, path: str, expected: FileHash, hashed: bool) -> list[str]:

@@ -140,9 +140,11 @@ class S3Target(Target):
             ) from None
         except (BaseError, OSError) as error:
             if _REFUSED.search(str(error)):
-                raise ExportError(
-                    f"{self.url} refuses: {_first_line(error)}", "check the bucket's name and policy"
-                ) from None
+                # Without credentials obstore asks the machine's metadata service, whose answer names no cause.
+                hint = "check the bucket's name and policy"
+                if "AWS_ACCESS_KEY_ID" not in os.environ:
+                    hint = "AWS_ACCESS_KEY_ID is not set, and this machine has no role: set the AWS_* variables"
+                raise ExportError(f"{self.url} refuses: {_first_line(error)}", hint) from None
             raise UnreachableError(
                 f"{self.url}: {_first_line(error)}", "check the network and AWS_ENDPOINT_URL, then run it again"
             ) from None

@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import json
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -53,6 +54,7 @@ def test_full_chunks_are_not_read_again_when_an_episode_is_finished(scripted: Ca
     ("change", "says"),
     [
         (lambda folder: (folder / "steps" / "mode" / "c" / "0").unlink(), "steps/mode/c/0 is missing"),
+        (lambda folder: shutil.rmtree(folder / "chunks"), "chunks is missing with "),
         (lambda folder: (folder / "steps" / "note").touch(), "steps/note does not belong"),
         (lambda folder: os.truncate(folder / "steps/mode/c/0", 100), "steps/mode/c/0 has 100 bytes"),
         (lambda folder: _flip(folder / "steps/mode/c/0", 7), "steps/mode/c/0 was changed"),
