@@ -45,7 +45,8 @@ def ticks(low: float, high: float, wanted: int) -> list[float]:
         return [low]
     step = 10.0 ** np.floor(np.log10(span / wanted))
     step *= next(factor for factor in (1, 2, 5, 10) if span / (step * factor) <= wanted)
-    return [float(value) for value in np.arange(np.ceil(low / step) * step, high + step * 1e-6, step)]
+    # Rounded, and zero without a sign: they are written down as they are.
+    return [round(float(value), 12) + 0.0 for value in np.arange(np.ceil(low / step) * step, high + step * 1e-6, step)]
 
 
 def stage_bar(spans: Sequence[BarSpan], marks: Sequence[BarMark], length_s: float) -> Markup:
