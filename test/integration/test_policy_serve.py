@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -56,6 +57,48 @@ class Server:
     def end(self, number: int = signal.SIGINT) -> int:
         self.process.send_signal(number)
         return self.process.wait(DEADLINE_S)
+
+
+class Relay:
+    """A wire between a robot and a server that can be cut without either end being told: no FIN, no RST."""
+
+    def __init__(self, port: int) -> None:
+        self._target = ("127.0.0.1", port)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"tcp://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._live: list[threading.Event] = []
+        self._sockets: list[socket.socket] = [self._listener]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self) -> None:
+        """What is connected now stays so, and nothing passes any more; a new connection works."""
+        for live in self._live:
+            live.clear()
+
+    def close(self) -> None:
+        for each in self._sockets:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, far = self._listener.accept()[0], socket.create_connection(self._target)
+                live = threading.Event()
+                live.set()
+                self._live.append(live)
+                self._sockets += [near, far]
+                for one, other in ((near, far), (far, near)):
+                    threading.Thread(target=self._pass, args=(one, other, live), daemon=True).start()
+
+    def _pass(self, one: socket.socket, other: socket.socket, live: threading.Event) -> None:
+        with contextlib.suppress(OSError):
+            while data := one.recv(1 << 16):
+                if live.is_set():
+                    other.sendall(data)
+            if live.is_set():
+                other.shutdown(socket.SHUT_WR)
 
 
 @pytest.fixture
@@ -173,6 +216,24 @@ def test_a_stopped_server_costs_one_time_limit_each_and_goes_on_where_it_was(
     wait(lambda: "no policy server" in trouble(policy) or "takes no more" in trouble(policy), "the end of waiting")
     server.process.send_signal(signal.SIGCONT)
     wait(lambda: trouble(policy) == "", "an answer")
+
+
+def test_a_connection_that_is_half_open_is_given_up_and_made_again(
+    serve: Callable[..., Server], connect: Callable[..., Policy]
+) -> None:
+    """A pulled cable, a firewall that forgot: both ends believe in the connection, and nothing comes through."""
+    server = serve()
+    relay = Relay(int(server.url.rpartition(":")[2]))
+    try:
+        server.url = relay.url
+        policy = connect(server)
+        assert trouble(policy) == ""
+        relay.cut()
+        assert "did not answer in time" in trouble(policy)
+        wait(lambda: trouble(policy) == "", "an answer over a new connection")
+        assert policy.values()["reconnects"] == 1
+    finally:
+        relay.close()
 
 
 def test_a_gigabyte_is_cut_off_and_memory_stays_flat(
