@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rove_core.errors import EpisodeError
 from rove_recorder.checking.check import find_episodes
-from rove_recorder.episode_format.hashes import hash_episode, problems, read_hashes
+from rove_recorder.episode_format.hashes import hashes_of, problems
 from rove_recorder.episode_format.schema import OPEN_SUFFIX
 from rove_recorder.episode_format.storage import sync_folder
 
@@ -57,7 +57,7 @@ def _merge_one(path: Path, target: Path) -> str:
 
 
 def _hash(episode: Path) -> str:
-    return (read_hashes(episode) or hash_episode(episode)).sha256
+    return hashes_of(episode).sha256
 
 
 def _copy(path: Path, target: Path) -> None:

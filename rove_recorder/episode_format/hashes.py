@@ -118,6 +118,18 @@ def read_hashes(folder: Path) -> EpisodeHashes | None:
     return hashes
 
 
+def hashes_of(folder: Path) -> EpisodeHashes:
+    """The hashes of a finished episode as recorded, or computed for one from before hashes were written.
+
+    Raises:
+        EpisodeError: `hashes.json` or the episode cannot be read.
+    """
+    try:
+        return read_hashes(folder) or hash_episode(folder)
+    except OSError as error:
+        raise EpisodeError(f"{folder} cannot be read: {error.strerror}") from None
+
+
 def problems(folder: Path, *, hash_arrays: bool = True) -> list[str]:
     """One line per file that is missing, unexpected or changed; empty also when there is no `hashes.json`.
 

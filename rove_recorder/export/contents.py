@@ -23,8 +23,8 @@ from rove_recorder.episode_format.hashes import (
     as_json,
     hash_episode,
     hash_file,
+    hashes_of,
     of_files,
-    read_hashes,
 )
 from rove_recorder.episode_format.packing import pack
 from rove_recorder.episode_format.storage import METADATA, PARTIAL
@@ -195,14 +195,6 @@ def prefix_of(episode: Episode, robot: str) -> str:
         raise EpisodeError(f"{episode.path} does not say when it was opened") from None
     # The folder's name, not the id: further parts of an attempt have folders of their own.
     return episode_prefix(robot, opened, str(attrs.get("session") or episode.path.parent.name), episode.path.stem)
-
-
-def hashes_of(path: Path) -> EpisodeHashes:
-    """As recorded; made now of an episode from before there were hashes."""
-    try:
-        return read_hashes(path) or hash_episode(path)
-    except OSError as error:
-        raise EpisodeError(f"{path} cannot be read: {error.strerror}") from None
 
 
 def growing_files(path: Path) -> dict[str, FileHash]:

@@ -14,7 +14,7 @@ from typing import Final
 
 from rove_core import __version__
 from rove_core.errors import EpisodeError, ExportError, RoveError, UnreachableError
-from rove_recorder.episode_format.hashes import FileHash, hash_episode, read_hashes
+from rove_recorder.episode_format.hashes import FileHash, hashes_of
 from rove_recorder.export.contents import (
     Content,
     dataset_content,
@@ -183,7 +183,7 @@ class _Run:
         fresh: dict[str, Path] = {}
         for path in candidates(order.root, order.select, self._since):
             try:
-                sha256 = (read_hashes(path) or hash_episode(path)).sha256
+                sha256 = hashes_of(path).sha256
                 reasons = [] if sha256 in converted else reasons_against(path, order.force, hash_arrays=True)
             except EpisodeError as error:
                 reasons, sha256 = [str(error)], ""

@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from rove_core.errors import EpisodeError, ExportError, UnreachableError
 from rove_recorder.checking.check import find_episodes
-from rove_recorder.episode_format.hashes import FileHash
+from rove_recorder.episode_format.hashes import FileHash, hashes_of
 from rove_recorder.episode_format.schema import OPEN_SUFFIX
-from rove_recorder.export.contents import growing_files, hashes_of, is_loose, prefix_of, published_as
+from rove_recorder.export.contents import growing_files, is_loose, prefix_of, published_as
 from rove_recorder.export.layout import packed_key, plain_name
 from rove_recorder.export.manifest import Entry, annotation_entries, in_force
 from rove_recorder.export.state import ExportState

@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from rove_core.errors import EpisodeError
-from rove_core.modes import Source, Stage
-from rove_recorder.episode_format.segmenter import neighbours
+from rove_core.modes import Stage
 from rove_recorder.formats.options import Options, Pauses
 from rove_recorder.reader import Episode, Frames
+from rove_recorder.windows.training_view import follows, for_training
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +89,7 @@ def parts_of(attempt: Attempt, options: Options) -> list[Part]:
     if options.images:
         for camera in episode.cameras:
             complete &= steps[f"camera_index_{camera}"] >= 0
-    control = steps["control"]
-    keep = complete & ((control == Source.POLICY) | (control == Source.OPERATOR)) & (stage != Stage.NONE)
+    keep = complete & for_training(steps["control"], stage)
     if options.valid_only:
         keep &= steps["valid"]
     # An attempt that ended in an adaptation did not end in the rollout before it, also when that is all there is.
@@ -102,9 +101,9 @@ def parts_of(attempt: Attempt, options: Options) -> list[Part]:
     if options.pauses is Pauses.MASK:
         rows = np.flatnonzero(complete)
         return [Part(rows, keep[rows], 0, int(np.searchsorted(rows, end[0])))]
-    follows = neighbours(steps["t_mono_ns"], episode.control_hz) & (np.diff(steps["segment_id"]) == 0)
+    joined = follows(steps["t_mono_ns"], steps["segment_id"], episode.control_hz)
     rows = np.flatnonzero(keep)
-    cuts = np.flatnonzero((np.diff(rows) > 1) | ~follows[rows[:-1]]) + 1
+    cuts = np.flatnonzero((np.diff(rows) > 1) | ~joined[rows[:-1]]) + 1
     return [
         Part(piece, np.ones(len(piece), np.bool_), number, len(piece) - 1 if piece[-1] == end[0] else -1)
         for number, piece in enumerate(np.split(rows, cuts))

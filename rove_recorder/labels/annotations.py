@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from rove_core.errors import EpisodeError
 from rove_core.modes import Outcome
-from rove_recorder.episode_format.hashes import hash_episode, read_hashes
+from rove_recorder.episode_format.hashes import hashes_of
 from rove_recorder.episode_format.locations import Location
 from rove_recorder.episode_format.schema import OPEN_SUFFIX
 from rove_recorder.episode_format.storage import METADATA, group_metadata, read_metadata, sync_folder
@@ -153,7 +153,7 @@ def annotate(
     if taken:
         raise EpisodeError(f"annotation '{set_name}': key '{taken[0]}' is taken", "choose another name of the key")
     try:
-        facts = (read_hashes(folder) or hash_episode(folder)).sha256
+        facts = hashes_of(folder).sha256
         stamp = when.astimezone(UTC).isoformat(timespec="milliseconds")
         newest = in_force(read_annotations(folder)).get(set_name)
         first = Annotation(set_name, newest.n + 1 if newest else 1, kind, by.strip(), stamp, tool, facts, content)

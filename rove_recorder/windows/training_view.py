@@ -72,6 +72,18 @@ class TrainingView:
         return rows[:, None] - np.minimum(back, left), back <= left
 
 
+def for_training(control: npt.NDArray[np.uint8], stage: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    """Whether policy or operator moved the robot in a stage of the attempt, for each row, shape (n,)."""
+    return np.asarray(((control == Source.POLICY) | (control == Source.OPERATOR)) & (stage != Stage.NONE))
+
+
+def follows(
+    t_mono_ns: npt.NDArray[np.int64], segment_id: npt.NDArray[np.int32], control_hz: float
+) -> npt.NDArray[np.bool_]:
+    """Whether row i + 1 goes on where row i was: no gap, the same segment; shape (n - 1,)."""
+    return np.asarray(neighbours(t_mono_ns, control_hz) & (np.diff(segment_id) == 0))
+
+
 def training_view(
     control: npt.NDArray[np.uint8],
     stage: npt.NDArray[np.uint8],
@@ -86,12 +98,12 @@ def training_view(
         control, stage, segment_id, t_mono_ns: of the rows, shape (n,).
         valid: leave out rows where it is false; None: keep them.
     """
-    keep = ((control == Source.POLICY) | (control == Source.OPERATOR)) & (stage != Stage.NONE)
+    keep = for_training(control, stage)
     if valid is not None:
         keep &= valid
     count = len(keep)
     joined = np.zeros(count, bool)  # a row goes on with the run of the row before
-    joined[1:] = keep[1:] & keep[:-1] & neighbours(t_mono_ns, control_hz) & (np.diff(segment_id) == 0)
+    joined[1:] = keep[1:] & keep[:-1] & follows(t_mono_ns, segment_id, control_hz)
     index = np.arange(count)
     first = np.maximum.accumulate(np.where(joined, 0, index)) if count else index
     breaks = np.append(np.flatnonzero(~joined), count)
