@@ -45,7 +45,7 @@ demo: setup ## three attempts of "erase the whiteboard" with a takeover; report 
 		--operator scripted:typical --episodes 3 --out runs/demo --seed 1 --report
 
 test: setup ## every test but those that need torch
-	$(PYTHON) -m pytest test/unit test/integration test/system
+	$(PYTHON) -m pytest -n auto test/unit test/integration test/system
 
 test-unit: setup ## no ROS, in seconds
 	$(PYTHON) -m pytest -n auto test/unit

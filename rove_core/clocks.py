@@ -5,12 +5,17 @@ Core code takes times as arguments; only the outermost loops hold a clock.
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import deque
 from typing import Protocol
 
 NS_PER_S = 1_000_000_000
+
+# Three readings of a clock take a third of a microsecond, several on a slow computer.
+CLOCK_READINGS_APART_NS = 10_000
+CLOCK_READINGS = 10
 
 
 class ControlClock(Protocol):
@@ -35,6 +40,24 @@ class MonotonicClock:
         remaining = deadline_ns - time.monotonic_ns()
         if remaining > 0:
             time.sleep(remaining / NS_PER_S)
+
+
+def system_minus_monotonic_ns() -> int:
+    """By how much the system clock is ahead of CLOCK_MONOTONIC [ns], to a few microseconds also on a busy computer.
+
+    Two clocks are read one after the other, and whoever reads them may be preempted in between, for tens of
+    milliseconds: the system clock is read between two readings of the other, again while those are far apart.
+    """
+    nearest_ns, difference_ns = sys.maxsize, 0
+    for _ in range(CLOCK_READINGS):
+        before_ns = time.monotonic_ns()
+        system_ns = time.time_ns()
+        apart_ns = time.monotonic_ns() - before_ns
+        if apart_ns < nearest_ns:
+            nearest_ns, difference_ns = apart_ns, system_ns - before_ns - apart_ns // 2
+        if nearest_ns <= CLOCK_READINGS_APART_NS:
+            break
+    return difference_ns
 
 
 class FollowedClock:

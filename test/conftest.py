@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 # MuJoCo chooses how it draws when it is first imported, which any test may do; there is no display here.
 os.environ.setdefault("MUJOCO_GL", "egl")
@@ -26,6 +28,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """What `make test-soak` sets."""
     parser.addoption("--kills", type=int, default=10, help="how often a recorder is killed (test_kill_sweep.py)")
     parser.addoption("--seed", type=int, default=1, help="of the moments at which it is killed")
+
+
+class NodesAlone(LoadScopeScheduling):
+    """`pytest -n`: tests with nodes and whole deployments run one after the other, when everything else is done."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "alone" if nodeid.startswith(("test/integration/", "test/system/")) else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> NodesAlone:
+    """Instead of xdist's own."""
+    config.option.loadscopereorder = False  # it would begin with what is to run last
+    return NodesAlone(config, log)
 
 
 @pytest.fixture

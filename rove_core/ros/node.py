@@ -18,7 +18,7 @@ from rclpy.executors import Executor, ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
 
-from rove_core.clocks import ControlClock, FollowedClock, MonotonicClock
+from rove_core.clocks import ControlClock, FollowedClock, MonotonicClock, system_minus_monotonic_ns
 from rove_core.errors import RoveError
 from rove_core.ros import stamps, topics
 from rove_core.ros.parameters import ModelT, declare
@@ -74,7 +74,11 @@ class RoveNode(LifecycleNode):
 
     def ros_to_control_ns(self, ros_ns: int) -> int:
         """A ROS stamp on the control clock. Exact in simulation; elsewhere as of the system clock now."""
-        return ros_ns if self._simulated else ros_ns - (time.time_ns() - time.monotonic_ns())
+        return ros_ns if self._simulated else ros_ns - system_minus_monotonic_ns()
+
+    def control_to_ros_ns(self, control_ns: int) -> int:
+        """A control time as a stamp. Exact in simulation; elsewhere as of the system clock now."""
+        return control_ns if self._simulated else control_ns + system_minus_monotonic_ns()
 
     # Parameters and diagnostics
 

@@ -252,7 +252,7 @@ class FilterNode(RoveNode):
         self.get_logger().warning("fault: the driver relaxes" if relaxed else "the driver takes hold again")
 
     def _publish(self, now_ns: int, decision: Decision, output: FilterOutput, step_us: float) -> None:
-        stamp = stamps.to_msg(self.ros_now_ns())
+        stamp = stamps.to_msg(self.control_to_ros_ns(now_ns))
         self._output.publish(stamp, output.position, output.velocity)
         trace = messages.trace_of(stamp, now_ns, self._tick, self._arbiter.mode, decision, output)
         trace.step_us = step_us

@@ -37,12 +37,12 @@ COPIES = {
     "chunk_step": "chunk_step",
 }
 
-# Between two steps of a chunk the robot is asked for what lies between them, at the time that the tick had. A tick
-# reads its clocks one after the other and may be preempted meanwhile, so the time is known to this much [ns].
-TICK_TIME_NS = 20_000_000
-# Curves lie a little outside of what a few moments of that time show [rad].
+# Between two steps of a chunk the robot is asked for what lies between them. The filter puts a chunk on its own clock
+# when it comes, just before the first command that follows it: this much may the clocks have parted meanwhile [ns].
+CHUNK_TIME_NS = 2_000_000
+# What is stored is single precision, and a step may begin within that time [rad].
 PREDICTION_TOLERANCE_RAD = 1e-3
-MOMENTS = np.linspace(0.0, 1.0, 33)
+MOMENTS = np.linspace(-1.0, 1.0, 9)
 
 
 def actions(episode: Episode) -> Iterator[str]:
@@ -129,16 +129,14 @@ def predictions(episode: Episode) -> Iterator[str]:
 
 
 def _predicted(episode: Episode, record: int, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
-    """What a chunk says about the time of each row's command, at MOMENTS of it [rad], shape (rows, moments, dim)."""
-    steps, chunks, commands = episode.steps, episode.chunks, episode.streams["commands"]
-    index = steps["command_index"][rows]
-    read_ns = commands["t_ros_ns"][index]
-    estimated_ns = steps["t_ros_ns"][rows] + commands["t_mono_ns"][index] - steps["t_mono_ns"][rows]
-    begin_ns = np.minimum(read_ns, estimated_ns) - TICK_TIME_NS
-    end_ns = np.maximum(read_ns, estimated_ns) + TICK_TIME_NS
-    moments_ns = begin_ns[:, None] + (end_ns - begin_ns)[:, None] * MOMENTS
+    """What a chunk says about the moment of each row's command and MOMENTS around it [rad], (rows, moments, dim)."""
+    chunks, commands = episode.chunks, episode.streams["commands"]
+    first = int(np.argmax(commands["chunk_id"] == chunks["chunk_id"][record]))
+    observed_ns = chunks["t_observation_ns"][record] - commands["t_ros_ns"][first] + commands["t_mono_ns"][first]
+    index = episode.steps["command_index"][rows]
+    moments_ns = commands["t_mono_ns"][index][:, None] + CHUNK_TIME_NS * MOMENTS
     predicted = chunks.record("prediction", record).astype(np.float64)
-    at = (moments_ns - chunks["t_observation_ns"][record]) * 1e-9 / chunks["dt_s"][record]
+    at = (moments_ns - observed_ns) * 1e-9 / chunks["dt_s"][record]
     at = np.clip(at, 0, len(predicted) - 1)
     before = at.astype(np.intp)
     after, share = np.minimum(before + 1, len(predicted) - 1), (at - before)[..., None]

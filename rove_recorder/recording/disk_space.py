@@ -40,9 +40,10 @@ class DiskSpace:
             RecordingError: it is full, or cannot be written.
         """
         try:
-            self.free_mb = shutil.disk_usage(self._folder).free // MIB
             if not self._reserve.exists():
                 self._reserve.write_bytes(bytes(RESERVE_BYTES))
+            # After the reserve was made: what is free must last until the next time that somebody looks.
+            self.free_mb = shutil.disk_usage(self._folder).free // MIB
         except OSError as error:
             raise RecordingError(f"cannot write to {self._folder}: {error.strerror}", "check the disk") from None
         if self.free_mb < self._min_free_mb:

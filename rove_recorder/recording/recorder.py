@@ -312,7 +312,7 @@ class Recorder:
             self._close(Ending(ended_by="recording_fault"))
         except Exception as error:  # noqa: BLE001 - it stays open on disk: recovery will finish it
             message = f"{message} (the open episode was kept for recovery: {error})"
-        self._status = replace(self._status, state=RecorderState.FAULT, message=message)
+        self._status = replace(self._status, state=RecorderState.FAULT, episode_id="", message=message)
 
     def _update(self) -> None:
         status = replace(

@@ -17,10 +17,6 @@ from rove_recorder.recording.records import CommandSample, FloatArray, JointSamp
 
 BAD_INPUT = 16  # bit of rove_msgs/CommandTrace.limited
 
-# The filter reads its two clocks one after the other and may be preempted in between, for tens of milliseconds on
-# a busy computer. So the ROS time of a row goes by the median of this many ticks: a quarter of a second at 200 Hz.
-CLOCK_TICKS = 51
-
 T = TypeVar("T")
 
 
@@ -148,7 +144,6 @@ class Resampler:
         self._frames: dict[str, _Newest[int]] = {camera: _Newest(history) for camera in cameras}
         self._policy_index: dict[int, int] = {}
         self._pending: deque[tuple[int, int, int, CommandSample]] = deque()
-        self._ros_minus_mono_ns: deque[int] = deque(maxlen=CLOCK_TICKS)
         self._start_ns: int | None = None
         self._last_ns = 0
         self._last_step = -1
@@ -175,13 +170,12 @@ class Resampler:
             self.out_of_order += 1
             return []
         self._last_ns = sample.t_mono_ns
-        self._ros_minus_mono_ns.append(sample.t_ros_ns - sample.t_mono_ns)
         step = self._step_at(sample.t_mono_ns)
         if step > self._last_step:
             self._last_step = step
             t_mono_ns = self._grid_ns(step)
-            offset_ns = sorted(self._ros_minus_mono_ns)[len(self._ros_minus_mono_ns) // 2]
-            self._pending.append((t_mono_ns, t_mono_ns + offset_ns, index, sample))
+            t_ros_ns = sample.t_ros_ns - (sample.t_mono_ns - t_mono_ns)
+            self._pending.append((t_mono_ns, t_ros_ns, index, sample))
         return self._ready(sample.t_mono_ns - self._budgets.settle_ns)
 
     def finish(self) -> list[Row]:

@@ -30,6 +30,7 @@ from rclpy.serialization import serialize_message
 from rove_msgs.msg import ActionChunk, CommandTrace, ControlMode, SupervisorEvent
 from sensor_msgs.msg import Image, JointState
 
+from rove_core.clocks import system_minus_monotonic_ns
 from rove_core.errors import RoveError
 from rove_core.joint_space import JointSpace
 from rove_core.modes import Mode, Source, Stage
@@ -118,7 +119,8 @@ class Robot:
 
     def tick(self, number: int) -> None:
         """A joint state and a command."""
-        ros_ns, mono_ns = time.time_ns(), time.monotonic_ns()
+        mono_ns = time.monotonic_ns()
+        ros_ns = mono_ns + system_minus_monotonic_ns()
         wave = 0.02 * np.sin(number / 400)
         position = array.array("d", (self._space.home + wave).tobytes())
         joints = JointState(name=self._names, position=position, velocity=position)

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rove_core.clocks import NS_PER_S, FollowedClock, MonotonicClock
+from rove_core import clocks
+from rove_core.clocks import NS_PER_S, FollowedClock, MonotonicClock, system_minus_monotonic_ns
 
 MS = 1_000_000
 
@@ -20,6 +21,41 @@ def test_monotonic_clock_sleeps_until_the_deadline_and_not_past_a_missed_one() -
     clock.sleep_until_ns(deadline)
     assert clock.now_ns() >= deadline
     clock.sleep_until_ns(clock.now_ns() - NS_PER_S)
+
+
+class Computer:
+    """Both clocks of a computer that takes `takes_ns` between one reading and the next, the last for ever on."""
+
+    AHEAD_NS = 1_000_000 * NS_PER_S
+
+    def __init__(self, *takes_ns: int) -> None:
+        self._now_ns, self._takes_ns = 0, list(takes_ns)
+
+    def monotonic_ns(self) -> int:
+        self._now_ns += self._takes_ns.pop(0) if len(self._takes_ns) > 1 else self._takes_ns[0]
+        return self._now_ns
+
+    def time_ns(self) -> int:
+        return self.monotonic_ns() + self.AHEAD_NS
+
+
+@pytest.mark.parametrize("preempted", [0, 1, 2, 3, 4, 5, 9])
+def test_the_clocks_differ_by_the_same_when_somebody_is_preempted_between_them(
+    preempted: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    takes_ns = [200] * preempted + [80 * MS] + [200]
+    monkeypatch.setattr(clocks, "time", Computer(*takes_ns))
+    assert abs(system_minus_monotonic_ns() - Computer.AHEAD_NS) <= 200
+
+
+def test_a_computer_that_is_always_preempted_gets_an_answer_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clocks, "time", Computer(*[MS * (60 - number) for number in range(40)]))
+    assert abs(system_minus_monotonic_ns() - Computer.AHEAD_NS) <= 35 * MS
+
+
+def test_the_clocks_of_this_computer_differ_by_what_they_say() -> None:
+    before_ns = time.time_ns() - time.monotonic_ns()
+    assert abs(system_minus_monotonic_ns() - before_ns) < NS_PER_S
 
 
 def test_before_the_first_sample_there_is_no_time() -> None:

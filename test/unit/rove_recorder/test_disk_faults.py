@@ -15,6 +15,7 @@ from rove_core.joint_space import JointSpace
 from rove_core.modes import Mode
 from rove_recorder.checking.check import check_episode
 from rove_recorder.episode_format.hashes import problems
+from rove_recorder.episode_format.schema import OPEN_SUFFIX
 from rove_recorder.reader import open_episode
 from rove_recorder.recording.recorder import Recorder
 from rove_recorder.recording.records import CommandSample, FrameSample, ModeSample
@@ -72,8 +73,15 @@ class Attempt:
             self.tick += 1
             time.sleep(0.002)
 
+    def rows(self) -> int:
+        """How many have been recorded."""
+        status = self.recorder.status
+        return status.rows if status.episode_id == self.name else 0
+
     def end(self) -> None:
+        """As a success, and wait until it is closed."""
         self.recorder.put(self.make(Mode.IDLE, self.epoch + 1, "succeed", episode_id=""))
+        wait(lambda: self.recorder.status.episode_id != self.name)
 
 
 @pytest.fixture
@@ -89,10 +97,12 @@ def test_a_full_disk_is_one_line_and_keeps_what_was_recorded(
     recorder: Recorder, disk: Path, mode_sample: MakeMode
 ) -> None:
     first = Attempt(recorder, "attempt-1", mode_sample)
-    first.go_on(lambda: recorder.status.rows >= 8)
+    first.go_on(lambda: first.rows() >= 8, image_every=5)
     first.end()
-    wait(lambda: recorder.status.last_outcome == "success")
+    assert recorder.status.last_outcome == "success"
     second = Attempt(recorder, "attempt-2", mode_sample)
+    written = disk / "session" / f"attempt-2{OPEN_SUFFIX}" / "steps" / "t_mono_ns" / "c"
+    second.go_on(lambda: written.exists() and any(written.iterdir()))
     second.go_on(lambda: recorder.status.state is RecorderState.FAULT, image_every=1)
     assert "No space left on device" in recorder.status.message or "MiB free" in recorder.status.message
     assert "\n" not in recorder.status.message
@@ -104,12 +114,14 @@ def test_a_full_disk_is_one_line_and_keeps_what_was_recorded(
     subprocess.run(["rm", "-r", str(kept)], check=True)
     wait(lambda: recorder.status.state is RecorderState.IDLE)
     third = Attempt(recorder, "attempt-3", mode_sample)
-    third.go_on(lambda: recorder.status.rows >= 4)
+    third.go_on(lambda: third.rows() >= 4)
     third.end()
-    wait(lambda: recorder.status.last_outcome == "success")
+    assert recorder.status.last_outcome == "success"
     recorder.close()
     assert all(what == "recovered" for _, what in recover(disk))
-    second_path, third_path = sorted((disk / "session").glob("*.zarr"))
+    paths = sorted((disk / "session").glob("*.zarr"))
+    assert [path.stem for path in paths] == ["attempt-2", "attempt-3"]
+    second_path, third_path = paths
     for path in (second_path, third_path):
         assert check_episode(open_episode(path)) == []
         assert problems(path) == []
@@ -121,9 +133,9 @@ def test_a_disk_that_becomes_read_only_is_one_line_and_recording_goes_on_when_it
     recorder: Recorder, disk: Path, mode_sample: MakeMode
 ) -> None:
     first = Attempt(recorder, "attempt-1", mode_sample)
-    first.go_on(lambda: recorder.status.rows >= 8)
+    first.go_on(lambda: first.rows() >= 8)
     first.end()
-    wait(lambda: recorder.status.last_outcome == "success")
+    assert recorder.status.last_outcome == "success"
     (disk / "session" / ".reserve").unlink()
     assert mounted("-o", "remount,ro", str(disk))
     wait(lambda: recorder.status.state is RecorderState.FAULT)
@@ -133,9 +145,8 @@ def test_a_disk_that_becomes_read_only_is_one_line_and_recording_goes_on_when_it
     assert mounted("-o", "remount,rw", str(disk))
     wait(lambda: recorder.status.state is RecorderState.IDLE)
     third = Attempt(recorder, "attempt-3", mode_sample)
-    third.go_on(lambda: recorder.status.rows >= 4)
+    third.go_on(lambda: third.rows() >= 4)
     third.end()
-    wait(lambda: (disk / "session" / "attempt-3.zarr").exists())
     assert check_episode(open_episode(disk / "session" / "attempt-1.zarr")) == []
 
 

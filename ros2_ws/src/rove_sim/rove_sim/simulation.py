@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from rove_core.clocks import NS_PER_S
+from rove_core.clocks import NS_PER_S, system_minus_monotonic_ns
 from rove_core.errors import RoveError
 from rove_core.joint_space import JointSpace
 from rove_sim.driver import Driver, DriverCounters, DriverState
@@ -30,8 +30,6 @@ SCENE_HZ = 30
 FORGIVE_S = 0.1
 # The offset between the wall's and the monotonic clock is measured again when they have drifted by this much.
 CLOCK_DRIFT_NS = 1_000_000
-# A pair of clock readings with a longer way in between says nothing.
-CLOCK_BRACKET_NS = 50_000
 # The real-time factor is that of the last so many seconds of wall time.
 RTF_WINDOW_S = 1.0
 
@@ -97,7 +95,7 @@ class Simulation:
         self._sim_ns = 0
         self._start_ns = 0  # monotonic time at which simulated time was 0, had there been no pause
         self._base_ns = time.time_ns()
-        self._clock_offset_ns = time.time_ns() - time.monotonic_ns()
+        self._clock_offset_ns = system_minus_monotonic_ns()
         self._forgiven_ns = 0
         self._rtf = 1.0
         self._step_ms = 0.0
@@ -225,12 +223,9 @@ class Simulation:
         """ROS clock of the instant that the world shows now [ns]."""
         if self._speed != 1.0:
             return self._base_ns + self._sim_ns
-        before_ns = time.monotonic_ns()
-        wall_ns = time.time_ns()
-        if time.monotonic_ns() - before_ns < CLOCK_BRACKET_NS:
-            offset_ns = wall_ns - before_ns
-            if abs(offset_ns - self._clock_offset_ns) > CLOCK_DRIFT_NS:
-                self._clock_offset_ns = offset_ns
+        offset_ns = system_minus_monotonic_ns()
+        if abs(offset_ns - self._clock_offset_ns) > CLOCK_DRIFT_NS:
+            self._clock_offset_ns = offset_ns
         return self._start_ns + self._sim_ns + self._clock_offset_ns
 
 
