@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import rclpy
 from rclpy.node import Node
-from rove_msgs.msg import ControlMode, SupervisorEvent, TeleopTarget
+from rove_msgs.msg import ControlMode, EpisodeStatus, SupervisorEvent, TeleopTarget
 from rove_msgs.srv import SendEvent, StartEpisode
 
 from rove_core.ros import stamps, topics
@@ -122,8 +122,10 @@ class Supervisor:
         self.node = node
         self.mode = ControlMode()
         self.targets = 0
+        self.rows = 0
         node.create_subscription(ControlMode, topics.MODE, self._on_mode, topics.QOS_MODE)
         node.create_subscription(TeleopTarget, topics.TELEOP_TARGET, self._on_target, topics.QOS_TELEOP_TARGET)
+        node.create_subscription(EpisodeStatus, topics.EPISODE_STATUS, self._on_status, topics.QOS_EPISODE_STATUS)
         self._start = node.create_client(StartEpisode, topics.START_EPISODE)
         self._press = node.create_client(SendEvent, topics.SEND_EVENT)
 
@@ -132,6 +134,14 @@ class Supervisor:
 
     def _on_target(self, _: TeleopTarget) -> None:
         self.targets += 1
+
+    def _on_status(self, status: EpisodeStatus) -> None:
+        self.rows = status.rows
+
+    def spin_for_rows(self, rows: int) -> None:
+        """Until so many more rows of this attempt have been recorded."""
+        enough = self.rows + rows
+        self.spin_until(lambda: self.rows >= enough, f"{rows} more rows")
 
     def spin_until(self, done: Callable[[], bool], what: str, limit_s: float = ANSWER_S) -> None:
         deadline = time.monotonic() + limit_s

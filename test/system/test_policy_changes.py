@@ -88,13 +88,15 @@ def test_a_server_that_dies_pauses_the_robot_and_an_offered_policy_goes_on(
     supervisor.spin_until(
         lambda: session.log("filter_node").count("driven by policy") > driven, "the new policy drives"
     )
+    supervisor.spin_for_rows(60)
     supervisor.press("succeed")
     supervisor.spin_until(lambda: list(session.out.glob("*/*.zarr")) != [], "a closed episode")
 
     (episode,) = session.episodes()
     assert check_episode(episode) == []
     steps = episode.steps
-    assert set(steps["policy_index"][steps["control"] == Source.POLICY]) == {before[1], 77}
+    # Rows of which the chunk came too late to the recorder say -1; check_episode sees to that it did.
+    assert set(steps["policy_index"][steps["control"] == Source.POLICY]) - {-1} == {before[1], 77}
     said = {
         json.loads(episode.chunks.record("info_json", i).tobytes())["policy_id"] for i in range(episode.chunks.records)
     }
