@@ -76,7 +76,10 @@ class Presser:
         if self._heard_ns is None:
             return "supervisor_node is not there"
         silent_s = (self._clock.now_ns() - self._heard_ns) / NS_PER_S
-        return f"supervisor_node has been silent for {silent_s:.0f} s" if silent_s > SILENT_S else ""
+        if silent_s > SILENT_S:
+            return f"supervisor_node has been silent for {silent_s:.0f} s"
+        # Who is heard does not yet hear: DDS connects the two ways one after the other.
+        return "" if self._requests.get_subscription_count() else "supervisor_node does not hear yet, press again"
 
     def send(self, press: Press) -> str:
         """Send one press without waiting for the answer, which comes on /rove/events. Why there will be none, or ""."""

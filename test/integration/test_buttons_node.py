@@ -107,7 +107,7 @@ class Rig:
         self._active = self.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
         if self._active:
             self._threads[1].start()
-            self.until(lambda: self.node._presser.seen.mode is not None)
+            self.until(lambda: not self.node._presser.problem)
         return self._active
 
     def key(self, name: str, value: int, age_s: float = 0.0) -> None:

@@ -53,9 +53,7 @@ class Rig:
         self._threads = [threading.Thread(target=self._read), threading.Thread(target=self._spin)]
         for thread in self._threads:
             thread.start()
-        self.until(lambda: "[q] quit" in self.screen and "paused" in self.screen)
-        # Discovery is one-way: who is heard does not yet hear. What is sent before that is lost.
-        self.until(lambda: self.world.count_publishers(topics.EVENT_REQUEST) > 0)
+        self.until(lambda: "paused" in self.line and "!!" not in self.line)
 
     def _read(self) -> None:
         try:
@@ -71,6 +69,11 @@ class Rig:
     @property
     def screen(self) -> str:
         return b"".join(self._shown).decode()
+
+    @property
+    def line(self) -> str:
+        """The last, which is drawn again and again."""
+        return self.screen.rsplit("\r\x1b[K", 1)[-1]
 
     def type(self, keys: str) -> None:
         os.write(self._master, keys.encode())
