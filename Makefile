@@ -47,7 +47,7 @@ demo: setup ## three attempts of "erase the whiteboard" with a takeover; report 
 test: setup ## every test but those that need torch
 	$(PYTHON) -m pytest -n auto test/unit test/integration test/system
 
-test-unit: setup ## no ROS, in seconds
+test-unit: setup ## no ROS, on all cores
 	$(PYTHON) -m pytest -n auto test/unit
 
 test-integration: setup ## real rclpy over real DDS
