@@ -30,7 +30,9 @@ class World(Node):
         super().__init__("world")
         self.mode = ControlMode(mode=ControlMode.MODE_PAUSED, episode_id="e1", epoch=7)
         self.requests: list[SupervisorEvent] = []
-        self.create_subscription(SupervisorEvent, topics.EVENT_REQUEST, self.requests.append, topics.QOS_EVENTS)
+        self.ears = self.create_subscription(
+            SupervisorEvent, topics.EVENT_REQUEST, self.requests.append, topics.QOS_EVENTS
+        )
         self.answers = self.create_publisher(SupervisorEvent, topics.EVENTS, topics.QOS_EVENTS)
         self._modes = self.create_publisher(ControlMode, topics.MODE, topics.QOS_MODE)
         self.create_timer(0.05, lambda: self._modes.publish(self.mode))
@@ -139,3 +141,10 @@ def test_a_question_a_lost_pedal_and_a_silent_supervisor_are_shown(rig: Rig) -> 
     rig.type("q")
     rig.until(lambda: rig.process.poll() is not None)
     assert rig.process.returncode == 0
+
+
+def test_a_press_that_the_supervisor_cannot_hear_is_not_lost_without_a_word(rig: Rig) -> None:
+    rig.world.destroy_subscription(rig.world.ears)
+    rig.until(lambda: "!! supervisor_node does not hear yet" in rig.line)
+    rig.type("t")
+    rig.until(lambda: "takeover: supervisor_node does not hear yet, press again" in rig.screen)
